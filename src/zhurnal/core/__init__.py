@@ -1,0 +1,1 @@
+"""What an experiment is: settings, differences, numbers, record rows, errors, text. Imports no other folder of ours and never torch."""

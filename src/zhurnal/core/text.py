@@ -1,0 +1,81 @@
+"""Text for people: suggestions for misspelt names, numbers, durations and dates. Pure functions."""
+
+import difflib
+import math
+import unicodedata
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the nearest of `choices`, or an empty text.
+
+    >>> did_you_mean("sdg", ["sgd", "adam"])
+    "; did you mean 'sgd'?"
+    """
+    choices = list(choices)
+    near = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.55)
+    if not near:  # `optim` for `optimizer`: a beginning is a better guess than a likeness
+        near = [c for c in choices if len(word) > 2 and c.startswith(word.lower())][:1]
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return names as `a, b or c`."""
+    names = list(names)
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" or {names[-1]}"
+
+
+def show(value: object) -> str:
+    """Return a setting's value as it is written on the command line: `0.001`, `true`, `none`, `[0.9, 0.999]`.
+
+    >>> show(1e-05), show(True), show(None), show((0.9, 0.999)), show({"mean": [0.5]})
+    ('1e-05', 'true', 'none', '[0.9, 0.999]', '{mean: [0.5]}')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(show(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {show(v)}" for k, v in value.items()) + "}"
+    return str(value)
+
+
+def percent(fraction: float | None, digits: int = 2) -> str:
+    """Return a fraction in [0, 1] as percent without the sign: `66.22`; `–` for None and NaN."""
+    return "–" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.{digits}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in seconds for people.
+
+    >>> duration(0.42), duration(14.06), duration(180), duration(4000), duration(200000)
+    ('0.42 s', '14.1 s', '3 min 00 s', '1 h 06 min', '2 d 7 h')
+    """
+    if seconds is None or math.isnan(seconds):
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    if seconds < 3599.5:
+        return f"{int(seconds + 0.5) // 60} min {int(seconds + 0.5) % 60:02d} s"
+    minutes = int(seconds / 60)
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 run`, `3 runs`, `60,000 images`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def printable(text: str, limit: int = 500) -> str:
+    """Return `text` without control and direction-changing characters, cut at `limit`: safe for a terminal or a page."""
+    kept = (" " if c in "\n\r\t" else c for c in text if c in "\n\r\t" or not unicodedata.category(c).startswith("C"))
+    clean = "".join(kept)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
