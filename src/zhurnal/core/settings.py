@@ -6,7 +6,7 @@ A settings file has seven sections, `data`, `model`, `optimizer`, `scheduler`, `
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -311,12 +311,13 @@ def section_class(section: str, name: Any) -> type[Section]:
     raise ValueError(f"'{name}' is none of {list_names(table)}{did_you_mean(str(name), table)}{hint}")
 
 
-def parse(values: Mapping[str, Any], where: Any = None) -> Settings:
+def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, aside: Callable[[str], str] | None = None) -> Settings:
     """Return checked settings from nested plain values.
 
     Args:
         values: sections, as `Settings.to_dict` gives them or as a person writes them (`model: lenet`).
         where: a function from a dotted key (`optimizer.lr`) to the text that says where it stands (`e0040.yaml:7`); none leaves it out.
+        aside: a function from a dotted key to what else is worth knowing (`parent e0038 has 0.01`), or an empty text.
 
     Raises:
         SettingsError: with one problem for each thing that is wrong, all of them at once.
@@ -325,6 +326,8 @@ def parse(values: Mapping[str, Any], where: Any = None) -> Settings:
 
     def problem(key: str, text: str) -> None:
         place = where(key) if where else ""
+        more = aside(key) if aside else ""
+        text += f" ({more})" if more else ""
         problems.append(f"{place}: {key}{text}" if place else f"{key}{text}")
 
     built: dict[str, Any] = {}

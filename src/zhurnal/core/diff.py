@@ -1,0 +1,184 @@
+"""What differs between experiments: apply changes to a parent, take the difference of two, tell many apart.
+
+All of it works on *effective* settings, with every default filled in, so writing out a default is no difference. `apply(a, diff(a, b)) == b`.
+
+Changing a named part (`optimizer: adam`) keeps the values of all options that the new part also has (`lr`, `weight_decay`), gives the others of the
+new part their defaults, drops what it has no use for, and says so: all else is equal.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import SettingsError
+from .settings import DATASETS, PARTS, SECTIONS, Settings, flatten, parse, section_class
+from .text import show
+
+NAMED = ("data", *PARTS)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Settings after changes, and what a person should know about how they came about."""
+
+    settings: Settings
+    notes: tuple[str, ...]
+
+
+def expand(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return changes as dotted keys: `{"optimizer": "adam"}` becomes `{"optimizer.name": "adam"}`; nested mappings become dotted.
+
+    `data: photos/` or `data: photos.zip` (a path) is short for a folder of images.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and "." not in key:
+            flat.update({f"{key}.{inner}": v for inner, v in value.items()})
+        elif key == "data" and isinstance(value, str) and value not in DATASETS and ("/" in value or "\\" in value or value.endswith(".zip")):
+            flat.update({"data.name": "folder", "data.path": value})
+        elif key in NAMED:
+            flat[f"{key}.name"] = value
+        else:
+            flat[key] = value
+    return flat
+
+
+def _carry(section: str, old: Mapping[str, Any], name: str) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Return a section's values after only its part changed to `name`, with the options kept from `old` and those dropped."""
+    cls = section_class(section, name)
+    fields = cls.model_fields
+    carried = {k: v for k, v in old.items() if k in fields and k != "name"}
+    if section == "model":
+        carried.pop("weights", None)  # weights of another network do not fit
+    if section == "data" and name != "folder":
+        carried.pop("path", None)
+    defaults = cls.model_validate({"name": name}).model_dump(mode="json")
+    kept = [k for k in carried if k not in cls.common and carried[k] != defaults.get(k)] if section in PARTS else []
+    dropped = [k for k, v in old.items() if k != "name" and v is not None and (k not in fields or k not in carried)]
+    return {**defaults, **carried, "name": name}, kept, dropped
+
+
+def apply(parent: Settings, changes: Mapping[str, Any], where: Callable[[str], str] | None = None, parent_name: str = "") -> Applied:
+    """Return the settings of an experiment that differs from `parent` by `changes` (dotted, nested or short form).
+
+    Raises:
+        SettingsError: with all problems of the changes at once; `where` tells where each key stands.
+    """
+    check_changes(changes)
+    values: dict[str, Any] = parent.to_dict()
+    flat = expand(changes)
+    notes: list[str] = []
+    for section in NAMED:
+        name = flat.get(f"{section}.name", values[section]["name"])
+        if section == "scheduler" and name is None:
+            name = flat["scheduler.name"] = "none"
+        if not isinstance(name, str) or name == values[section]["name"]:
+            continue
+        old = values[section]
+        try:
+            values[section], kept, dropped = _carry(section, old, name)
+        except ValueError:
+            continue  # an unknown name: parse() below reports it
+        kept = [k for k in kept if f"{section}.{k}" not in flat]
+        dropped = [k for k in dropped if f"{section}.{k}" not in flat]
+        if kept:
+            notes.append(f"{section} {name} keeps " + ", ".join(f"{k}={show(old[k])}" for k in kept) + f" of {old['name']}")
+        if dropped:
+            notes.append(f"{section} {name} drops " + ", ".join(f"{k}={show(old[k])}" for k in dropped) + f" of {old['name']}")
+    for key, value in flat.items():
+        section, dot, field = key.partition(".")
+        if not dot:
+            values[section] = value
+        elif isinstance(values.setdefault(section, {}), dict):
+            values[section][field] = value
+    for section in PARTS:  # an option of a part of one's own is taken back by setting it to none
+        own = PARTS[section][2]
+        if own is not None and isinstance(values[section], dict) and values[section].get("name") not in PARTS[section][0]:
+            values[section] = {k: v for k, v in values[section].items() if v is not None or k in own.model_fields}
+    inherited = flatten(parent.to_dict()) if parent_name else {}
+    return Applied(parse(values, where, lambda key: f"parent {parent_name} has {show(inherited[key])}" if key in inherited else ""), tuple(notes))
+
+
+def diff(parent: Settings, child: Settings) -> dict[str, Any]:
+    """Return the changes that make `child` of `parent`, dotted, with `optimizer: adam` for a changed part: what `apply` takes."""
+    a, b = parent.to_dict(), child.to_dict()
+    changes: dict[str, Any] = {}
+    for section in SECTIONS:
+        if section == "seeds":
+            if a["seeds"] != b["seeds"]:
+                changes["seeds"] = b["seeds"]
+            continue
+        base = a[section]
+        if section in NAMED and a[section]["name"] != b[section]["name"]:
+            changes[section] = b[section]["name"]
+            base, _, _ = _carry(section, a[section], b[section]["name"])
+        for key, value in b[section].items():
+            if key != "name" and (key not in base or base[key] != value):
+                changes[f"{section}.{key}"] = value
+        for key in base:
+            if key not in b[section]:
+                changes[f"{section}.{key}"] = None
+    return changes
+
+
+def short(changes: Mapping[str, Any]) -> str:
+    """Return changes for a person, on one line: `optimizer=adam lr=0.001`. A key loses its section where that leaves no doubt.
+
+    >>> short({"optimizer": "adam", "optimizer.lr": 0.001, "train.epochs": 80})
+    'optimizer=adam lr=0.001 epochs=80'
+    """
+    lasts = [k.rpartition(".")[2] for k in changes]
+    words = []
+    for key, value in changes.items():
+        last = key.rpartition(".")[2]
+        clear = lasts.count(last) == 1 and last not in ("name", "path", "options", "source")
+        words.append(f"{last if clear else key}={show(value)}")
+    return " ".join(words)
+
+
+def tell_apart(facts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return for each experiment the values of all settings that are not the same in all of them.
+
+    `facts` are flat effective settings (`Experiment.facts`). Where a part differs (`optimizer.name`), its options are told only where they differ between
+    experiments that have them, or where only some have them and the value is not the part's default.
+    """
+    keys = list(dict.fromkeys(k for f in facts for k in f))
+    rows: list[dict[str, Any]] = [{} for _ in facts]
+    for key in keys:
+        present = [f[key] for f in facts if key in f]
+        section, _, last = key.partition(".")
+        if len(present) == len(facts) and all(v == present[0] for v in present):
+            continue
+        alike = all(v == present[0] for v in present)
+        for row, f in zip(rows, facts, strict=True):
+            if key not in f or (len(present) < len(facts) and (f[key] is None or (alike and _is_default(section, last, f)))):
+                continue
+            row[section if last == "name" else key] = f[key]
+    return rows
+
+
+def _is_default(section: str, key: str, facts: Mapping[str, Any]) -> bool:
+    """Return whether an option has the default of the part that `facts` names."""
+    name = facts.get(f"{section}.name")
+    if section not in PARTS or name not in PARTS[section][0]:
+        return False
+    defaults = PARTS[section][0][name].model_validate({}).model_dump(mode="json")
+    return key in defaults and bool(defaults[key] == facts[f"{section}.{key}"])
+
+
+def check_changes(changes: Mapping[str, Any]) -> None:
+    """Raise SettingsError where changes are empty texts or keys that cannot be settings; names and values are checked by `apply`."""
+    problems = [f"'{k}' is no setting: write section.key=value, such as train.epochs=80" for k in changes if not k or k.startswith(".") or k.endswith(".")]
+    if problems:
+        raise SettingsError(problems)
+
+
+def facts(settings: Settings) -> dict[str, Any]:
+    """Return effective settings as flat facts to compare, without those that change speed and not results."""
+    return {k: v for k, v in flatten(settings.to_dict()).items() if k not in SPEED_ONLY}
+
+
+# Settings that cannot change what is learned.
+SPEED_ONLY = frozenset(
+    {"data.storage", "data.num_workers", "train.batch_size_val", "train.log_every", "train.checkpoint_seconds", "train.tensorboard", "train.device", "train.num_threads", "seeds"}
+)

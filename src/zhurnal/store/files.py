@@ -1,0 +1,117 @@
+"""Files that are there whole or not at all.
+
+Promises: `write` replaces a file in one step (temporary file in the same folder, fsync, rename, fsync of the folder); `create` makes a file that must not
+exist yet, with all its content, in one step, so two processes can never both have made it.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..core.errors import LabError
+
+
+def _temporary(path: Path, data: bytes) -> Path:
+    """Write `data` beside `path`, synced, and return where."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new names in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; when the block ends well, sync it and put it in the place of `path`."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write(path: Path, data: bytes | str) -> None:
+    """Put `data` at `path`, whole or not at all."""
+    temporary = _temporary(path, data.encode() if isinstance(data, str) else data)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def create(path: Path, data: bytes | str) -> bool:
+    """Make `path` with `data` unless it exists; return whether it was made. Of several processes exactly one gets True."""
+    temporary = _temporary(path, data.encode() if isinstance(data, str) else data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return False
+        with os.fdopen(handle, "wb") as file:
+            file.write(temporary.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: Path, limit: int = 1_000_000) -> str:
+    """Return a text file of at most `limit` bytes.
+
+    Raises:
+        LabError: it is missing, too large, or no UTF-8.
+    """
+    try:
+        if path.stat().st_size > limit:
+            raise LabError(f"{path} has {path.stat().st_size:,} bytes; at most {limit:,} are read: it is hardly a file of this lab")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise LabError(f"{path} does not exist") from None
+    except UnicodeDecodeError:
+        raise LabError(f"{path} is not UTF-8 text: save it as UTF-8") from None

@@ -1,0 +1,144 @@
+"""YAML files: read with the line of every key and limits on what is accepted, written so that a person can edit them.
+
+YAML 1.2 (`1e-3` is a number, `no` is a text). Duplicate keys, tags and aliases are errors.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+
+from ..core.errors import SettingsError
+from . import files
+
+DEPTH = 8
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file: its values, and the line of every key by its path."""
+
+    values: dict[str, Any]
+    lines: dict[tuple[str, ...], int]
+    name: str
+
+    def place(self, *path: str) -> str:
+        """Return `e0040.yaml:7` for the longest part of `path` that the file has."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return f"{self.name}:{self.lines[path]}" if path else self.name
+
+
+def read(path: Path) -> Document:
+    """Return a YAML file that holds a mapping.
+
+    Raises:
+        SettingsError: it is not YAML, not a mapping, or uses what settings have no need for; with file and line.
+        LabError: it does not exist or is too large.
+    """
+    return parse(files.read_text(path), path.name)
+
+
+def parse(text: str, name: str) -> Document:
+    """Return the YAML document in `text`; see `read`."""
+    _check_depth(text, name)
+    yaml = YAML(typ="rt")
+    try:
+        for event in yaml.parse(text):
+            tag = getattr(event, "tag", None)
+            if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+                raise SettingsError([f"{name}:{event.start_mark.line + 1}: aliases (&, *) are not read: write the value out"])
+            if tag is not None and str(tag):
+                raise SettingsError([f"{name}:{event.start_mark.line + 1}: tag {tag} is not read: write a plain value"])
+        loaded = YAML(typ="rt").load(text)
+    except DuplicateKeyError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SettingsError([f"{name}:{line}: {(error.problem or 'a key stands twice').splitlines()[0]}"]) from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SettingsError([f"{name}:{line}: this is not YAML: {error.problem or error.context}"]) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise SettingsError([f"{name}: this is not YAML: {str(error).splitlines()[0]}"]) from None
+    if not isinstance(loaded, CommentedMap):
+        raise SettingsError([f"{name}: must be keys and values, such as `question: Is Adam better?`"])
+    lines: dict[tuple[str, ...], int] = {}
+    return Document(_plain(loaded, (), lines), lines, name)
+
+
+def _check_depth(text: str, name: str) -> None:
+    """Refuse deep nesting before a parser sees it: parsers take seconds for it."""
+    depth = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if (len(line) - len(line.lstrip(" "))) > 40 * DEPTH:
+            raise SettingsError([f"{name}:{number}: nested too deep for settings"])
+        for character in line:
+            depth += (character in "[{") - (character in "]}")
+            if depth > 4 * DEPTH:
+                raise SettingsError([f"{name}:{number}: nested too deep for settings"])
+
+
+def _plain(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> Any:
+    """Return plain Python values, noting the line of each key."""
+    if len(path) > DEPTH:
+        raise SettingsError([f"{'.'.join(path[:3])}...: nested too deep for settings"])
+    if isinstance(value, CommentedMap):
+        found = {}
+        for key, inner in value.items():
+            lines[(*path, str(key))] = value.lc.key(key)[0] + 1
+            found[str(key)] = _plain(inner, (*path, str(key)), lines)
+        return found
+    if isinstance(value, CommentedSeq):
+        return [_plain(inner, path, lines) for inner in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):  # ruamel's own scalar classes remember how a value was written
+        if isinstance(value, kind):
+            return kind(value)
+    return str(value)
+
+
+def value(text: str) -> Any:
+    """Return the value in an override such as `optimizer.lr=1e-3`, read as YAML: `80`, `true`, `none`, `[1, 2]`, `adam`."""
+    if text.strip().lower() in ("none", "null", ""):
+        return None
+    if text.strip().lower() in ("true", "false"):
+        return text.strip().lower() == "true"
+    if not any(c in text for c in "[{\"'"):  # the common case needs no parser
+        for kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+        return text
+    try:
+        return parse(f"value: {text}", text).values["value"]
+    except SettingsError:
+        return text
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """Return YAML text for plain values, lists on one line."""
+    import io
+
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.default_flow_style = False
+    stream = io.StringIO()
+    yaml.dump(_commented(values), stream)
+    return stream.getvalue()
+
+
+def _commented(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return CommentedMap((k, _commented(v)) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        sequence = CommentedSeq(_commented(v) for v in value)
+        sequence.fa.set_flow_style()
+        return sequence
+    return value
