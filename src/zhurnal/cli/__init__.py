@@ -1,1 +1,260 @@
+"""The command line: one function for each command. Whatever is slow is imported inside the command that needs it.
 
+A `ZhurnalError` is printed and ends with status 2; Ctrl-C with 130; anything else is a bug and shows its traceback.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import __version__
+from ..core.errors import ZhurnalError
+from ..core.text import did_you_mean
+
+if TYPE_CHECKING:
+    from ..api import Lab
+
+
+class Commands(click.Group):
+    """Commands in the order of a user's day, with a suggestion for a misspelt one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order they were added."""
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that `args` begin with, or fail with a suggestion."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.commands) or "; see all commands with `zhurnal --help`"
+            raise click.UsageError(f"'{args[0]}' is no command{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    try:
+        cli.main(args=arguments, prog_name="zhurnal", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except ZhurnalError as error:
+        for line in str(error).splitlines():
+            click.secho(f"error: {line}", fg="red", err=True)
+        sys.exit(130 if type(error).__name__ == "Interrupted" else 2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # `zhurnal ls | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno not in (13, 28, 30, 122):
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        click.secho(f"error: cannot write{where}: {error.strerror}. Nothing was left half-written; mend it and try again", fg="red", err=True)
+        sys.exit(2)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--lab", "folder", metavar="FOLDER", help="The lab; without it, the folder you are in or the nearest above.")
+@click.version_option(__version__, prog_name="zhurnal")
+@click.pass_context
+def cli(ctx: click.Context, folder: str | None) -> None:
+    """A lab journal for computer-vision experiments: define by difference, train, compare, write the page.
+
+    \b
+    zhurnal demo                                       the whole way in a minute, on handwritten digits
+    zhurnal init my-lab && cd my-lab                   a lab of your own
+    zhurnal new data=photos.zip data.image_size=32 -m "Can LeNet tell them apart?"
+    zhurnal run e0001
+    zhurnal new --from e0001 optimizer=adam -m "Is Adam better?"
+    zhurnal run e0002
+    zhurnal compare e0001-e0002
+    zhurnal write e0001-e0002
+    """
+    ctx.obj = folder
+
+
+def _lab(ctx: click.Context) -> "Lab":
+    from ..api import Lab
+
+    folder = ctx.find_root().obj
+    return Lab(folder) if folder else Lab(Lab.find().folder)
+
+
+def _changes(words: Sequence[str]) -> dict[str, str]:
+    """Return `{"optimizer.lr": "0.01"}` for words such as `optimizer.lr=0.01`."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"'{word}' is no change: write setting=value, such as optimizer=adam or train.epochs=80")
+        if key in found:
+            raise click.UsageError(f"{key} is given twice: {found[key]} and {value}")
+        found[key] = value
+    return found
+
+
+def _question(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that `new` and `sweep` share."""
+    function = click.option("-m", "--question", default="", help="What it is to find out; becomes the entry's motivation.")(function)
+    function = click.option("--continue", "continues", metavar="EXPERIMENT", help="Start from its last checkpoint: weights and optimizer.")(function)
+    return click.option("--from", "parent", metavar="EXPERIMENT", help="The experiment it differs from.")(function)
+
+
+@cli.command()
+@click.argument("folder", default=".")
+@click.option("--title", default="", help="Title of the journal; without it, the folder's name.")
+def init(folder: str, title: str) -> None:
+    """Make a lab: a folder of plain files, made for git."""
+    from ..api import Lab
+
+    lab = Lab.init(folder, title)
+    click.echo(f"lab made in {lab.folder}\nnext: zhurnal new model=lenet data=digits -m \"What do I want to know?\"")
+
+
+@cli.command()
+@click.argument("changes", nargs=-1, metavar="[SETTING=VALUE]...")
+@_question
+@click.pass_context
+def new(ctx: click.Context, changes: tuple[str, ...], parent: str | None, continues: str | None, question: str) -> None:
+    """Make the next experiment.
+
+    Settings not given are those of the parent (--from), or the defaults: `zhurnal settings` lists them all.
+    """
+    from ..store.yamls import value
+
+    lab = _lab(ctx)
+    made = lab.new({k: value(v) for k, v in _changes(changes).items()}, question=question, parent=parent, continues=continues)
+    _tell_new(lab, [made])
+
+
+@cli.command()
+@click.argument("changes", nargs=-1, required=True, metavar="SETTING=VALUE,VALUE,...")
+@_question
+@click.pass_context
+def sweep(ctx: click.Context, changes: tuple[str, ...], parent: str | None, continues: str | None, question: str) -> None:
+    """Make a series: one experiment for each value, or each combination of values, and one entry for all."""
+    from ..store.lab import grid
+    from ..store.yamls import value
+    from .words import split_values
+
+    lab = _lab(ctx)
+    lists = {k: [value(v) for v in split_values(text)] for k, text in _changes(changes).items()}
+    points = grid(lists)
+    if len(points) < 2:
+        raise click.UsageError("a sweep needs at least two values, such as optimizer.lr=0.003,0.01,0.03")
+    _tell_new(lab, lab.sweep(points, question=question, parent=parent, continues=continues))
+
+
+def _tell_new(lab: "Lab", made: Sequence[Any]) -> None:
+    from ..core import diff, numbers
+
+    for e in made:
+        click.echo(f"{e.name} written to experiments/{e.name}.yaml" + (f": {e.parent} with {diff.short(e.changes) or 'no change'}" if e.parent else ""))
+    for note in dict.fromkeys(n for e in made for n in e.notes):
+        click.echo(f"  {note}")
+    if made[0].header():
+        click.echo(f"  {made[0].header()}")
+    click.echo(f"next: zhurnal run {numbers.show(e.name for e in made)}")
+
+
+@cli.command()
+@click.argument("experiments")
+@click.option("--seeds", type=click.IntRange(1, 1000), help="Run this many seeds, counted up from the experiment's first.")
+@click.option("--download", is_flag=True, help="Download missing data sets, with a checked checksum.")
+@click.option("--quiet", is_flag=True, help="One line for each run, no bars.")
+@click.pass_context
+def run(ctx: click.Context, experiments: str, seeds: int | None, download: bool, quiet: bool) -> None:
+    """Train experiments; stop it, kill it, run it again: it goes on where it was."""
+    from .running import run_all
+
+    sys.exit(run_all(_lab(ctx), experiments, seeds=seeds, download=download, quiet=quiet))
+
+
+@cli.command()
+@click.argument("experiments", required=False)
+@click.pass_context
+def ls(ctx: click.Context, experiments: str | None) -> None:
+    """List experiments, with what differs from the parent and how they stand."""
+    from .showing import list_experiments
+
+    lab = _lab(ctx)
+    list_experiments(lab, lab.select(experiments) if experiments else lab.names())
+
+
+@cli.command()
+@click.argument("experiment")
+@click.pass_context
+def show(ctx: click.Context, experiment: str) -> None:
+    """Show an experiment: question, difference, effective settings, runs."""
+    from .showing import show_experiment
+
+    lab = _lab(ctx)
+    for name in lab.select(experiment):
+        show_experiment(lab, name)
+
+
+@cli.command()
+@click.argument("first")
+@click.argument("second")
+@click.pass_context
+def diff(ctx: click.Context, first: str, second: str) -> None:
+    """Show what differs between two experiments, in their effective settings."""
+    from .showing import show_difference
+
+    lab = _lab(ctx)
+    show_difference(lab, *lab.select(first)[:1], *lab.select(second)[:1])
+
+
+@cli.command()
+@click.argument("experiments")
+@click.option("--format", "form", type=click.Choice(["table", "markdown", "csv", "latex", "json"]), default="table", show_default=True)
+@click.option("--columns", help="Columns, separated by commas; `--columns help` lists them.")
+@click.option("--diff", "against", type=click.Choice(["rows", "parent"]), default="rows", show_default=True, help="Tell rows apart, or from their parents.")
+@click.option("--figures", default="", help="Kinds of figures to draw, separated by commas; `all`, or `none`.")
+@click.pass_context
+def compare(ctx: click.Context, experiments: str, form: str, columns: str | None, against: str, figures: str) -> None:
+    """Compare experiments: the table, and figures in journal/fig."""
+    from .showing import show_comparison
+
+    lab = _lab(ctx)
+    show_comparison(lab, lab.select(experiments), form=form, columns=columns, against=against, figures=figures)
+
+
+@cli.command()
+@click.argument("experiments")
+@click.option("--force", is_flag=True, help="Also rewrite generated blocks that were edited by hand.")
+@click.pass_context
+def write(ctx: click.Context, experiments: str, force: bool) -> None:
+    """Write or refresh the journal entry of some experiments; your own words stay as they are."""
+    lab = _lab(ctx)
+    written = lab.write(lab.select(experiments), force=force)
+    click.echo(f"{os.path.relpath(written.path)} {'written' if written.changed else 'is up to date'}")
+    for note in written.notes:
+        click.secho(f"note: {note}", fg="yellow", err=True)
+    if written.kept:
+        sys.exit(2)
+
+
+@cli.command()
+@click.argument("folder", default="zhurnal-demo")
+def demo(folder: str) -> None:
+    """The whole way, on real handwritten digits and without network: two experiments, trained, compared, written up."""
+    from .demo import run_demo
+
+    sys.exit(run_demo(folder))
+
+
+@cli.command()
+@click.argument("section", required=False)
+def settings(section: str | None) -> None:
+    """List the settings, with their defaults and what they mean."""
+    from .showing import list_settings
+
+    list_settings(section)

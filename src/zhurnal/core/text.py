@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -79,3 +80,13 @@ def printable(text: str, limit: int = 500) -> str:
     kept = (" " if c in "\n\r\t" else c for c in text if c in "\n\r\t" or not unicodedata.category(c).startswith("C"))
     clean = "".join(kept)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def escape_markdown(text: str) -> str:
+    """Return a person's text so that Markdown and HTML show it as it is: no link, no tag, no table cell, no comment comes of it.
+
+    >>> escape_markdown("a|b <i> [x](y) batch_size _z_")
+    'a\\\\|b &lt;i&gt; \\\\[x\\\\](y) batch_size \\\\_z\\\\_'
+    """
+    text = printable(text, len(text) + 1).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\`*{}\[\]#|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", text)

@@ -37,8 +37,8 @@ class Record:
         self._expected = [] if keep is None else rows[keep:]
         self.num_rows = len(rows) if keep is None else min(keep, len(rows))
 
-    def append(self, row: Row) -> None:
-        """Add a row.
+    def append(self, row: Row) -> bool:
+        """Add a row; return whether it is new (not one that the record already had).
 
         Raises:
             RunError: the disk is full or gone; what was written of the line is taken back.
@@ -47,7 +47,7 @@ class Record:
         if self._expected:
             expected = self._expected.pop(0)
             if encode(expected) == encode(row):
-                return
+                return False
             self.mismatch = f"step {row.get('step')}: {row['kind']} row is {_brief(row)}, was {_brief(expected)}"
             self._expected.clear()
         line = encode(row)
@@ -61,6 +61,7 @@ class Record:
             raise RunError(
                 f"{self.path} cannot be written: {error.strerror}. Free some space and run the experiment again: it goes on from its checkpoint"
             ) from error
+        return True
 
     def sync(self) -> None:
         """Make all rows durable."""

@@ -1,0 +1,5 @@
+"""`python -m zhurnal`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,170 @@
+"""`zhurnal run`: a queue of runs, each with its bars, and a line when it is done."""
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from ..api import Lab
+from ..core import numbers
+from ..core.errors import ZhurnalError
+from ..core.records import Row
+from ..core.text import count, duration, percent, printable, show
+from ..store.runs import Run
+
+
+class _Speed(ProgressColumn):
+    """Images per second of a task that counts them."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.fields.get("speed")
+        return Text(f"{speed:,.0f} img/s" if speed else "", style="cyan")
+
+
+class Bars:
+    """Draws what a run does: a bar for the epoch, one for the run, and one for whatever comes before."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self.console, self.quiet = console, quiet
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None if console.width > 90 else 16),
+            MofNCompleteColumn(),
+            *([_Speed(), TextColumn("{task.fields[info]}")] if console.width > 70 else []),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            refresh_per_second=5,
+            disable=quiet or not console.is_terminal,
+            expand=True,
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.epoch_task: TaskID | None = None
+        self.run_task: TaskID | None = None
+        self.images = 0
+        self.loss: float | None = None
+        self.epochs = self.batches = self.base = 0
+        self.first_epoch_shown = False
+
+    def progress_of(self, task: str, done: int, total: int) -> None:
+        """Show how far a preparation is."""
+        if task not in self.tasks:
+            self.tasks[task] = self.progress.add_task(task, total=total, info="", speed=None)
+        self.progress.update(self.tasks[task], completed=done, total=total, visible=done < total)
+
+
+class _Watcher:
+    """Tells `Bars` what a run does; see `train.watch.Watcher`."""
+
+    def __init__(self, bars: Bars, name: str) -> None:
+        self.bars, self.name = bars, name
+        self.step_count = 0
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        self.bars.progress_of(task, done, total)
+
+    def begin(self, experiment: str, seed: int, epochs: int, batches: int, epoch: int, batch: int) -> None:
+        b = self.bars
+        b.epochs, b.batches = epochs, batches
+        if epoch or batch:
+            self.note(f"goes on from epoch {epoch + 1}, step {epoch * batches + batch}")
+        b.run_task = b.progress.add_task(f"{experiment} seed {seed}", total=epochs * batches, completed=epoch * batches + batch, info="", speed=None)
+        b.epoch_task = b.progress.add_task(f"epoch {epoch + 1}", total=batches, completed=batch, info="", speed=None)
+
+    def step(self, epoch: int, batch: int, images: int, lr: float) -> None:
+        b = self.bars
+        if b.progress.disable or b.epoch_task is None or b.run_task is None:
+            return
+        self.step_count += 1
+        b.images += images
+        task = b.progress.tasks[b.progress.task_ids.index(b.epoch_task)]
+        speed = task.speed * images if task.speed else None
+        info = f"lr {show(float(f'{lr:.4g}'))}" + (f" loss {b.loss:.4f}" if b.loss is not None else "")
+        b.progress.update(b.epoch_task, completed=batch, description=f"epoch {epoch + 1}", info=info, speed=speed)
+        b.progress.update(b.run_task, completed=epoch * b.batches + batch)
+
+    def row(self, row: Row) -> None:
+        b = self.bars
+        if row["kind"] == "iter":
+            b.loss = row["loss"]
+        elif row["kind"] == "epoch" and not b.quiet:
+            line = f"{self.name} epoch {row['epoch']:>3}/{b.epochs}  train loss {row['train_loss']:.4f} acc {percent(row['train_acc'])}"
+            b.console.print(f"{line}  val loss {row['val_loss']:.4f} acc {percent(row['val_acc'])}", highlight=False, soft_wrap=True)
+            if b.epoch_task is not None and row["epoch"] < b.epochs:
+                b.progress.reset(b.epoch_task, total=b.batches, description=f"epoch {row['epoch'] + 1}", info="", speed=None)
+
+    def phase(self, name: str) -> None:
+        b = self.bars
+        if b.epoch_task is not None and name != "training":
+            b.progress.update(b.epoch_task, info=name)
+
+    def note(self, text: str) -> None:
+        self.bars.console.print(f"{self.name}: {printable(text, 2000)}", style="yellow", highlight=False, markup=False)
+
+
+def summary(run: Run) -> str:
+    """Return one line about a run: its best validation accuracy, time for an epoch, and how it stands."""
+    if not run.epochs:
+        return run.state()
+    best = max(run.epochs, key=lambda r: (r["val_acc"], -r["epoch"]))
+    seconds = sorted(t["seconds"] for t in run.times if not t["partial"]) or [float("nan")]
+    text = f"best val. acc. {percent(best['val_acc'])} at epoch {best['epoch']} of {len(run.epochs)}, {duration(seconds[len(seconds) // 2])} an epoch"
+    if run.test:
+        text += f", test acc. {percent(run.test['test_acc'])}"
+    return text if run.finished else f"{text}; {run.state()}"
+
+
+def run_all(lab: Lab, experiments: str, *, seeds: int | None, download: bool, quiet: bool) -> int:
+    """Run experiments one after the other; return the exit status. An experiment that fails does not stop the others."""
+    console = Console(stderr=False, soft_wrap=True)
+    jobs: list[tuple[str, int]] = []
+    for name in lab.select(experiments):
+        settings = lab.experiment(name).settings
+        wanted: Sequence[int] = range(settings.seeds[0], settings.seeds[0] + seeds) if seeds else settings.seeds
+        jobs += [(name, seed) for seed in wanted]
+    if len(jobs) > 1:
+        console.print(f"{count(len(jobs), 'run')}: {numbers.show(n for n, _ in jobs)}", highlight=False)
+    failed = []
+    for name, seed in jobs:
+        label = name if len({s for n, s in jobs if n == name}) == 1 else f"{name} seed {seed}"
+        bars = Bars(console, quiet)
+        try:
+            if not lab_run_finished(lab, name, seed):
+                question = lab.experiment(name).question
+                console.print(f"{label}: {question or 'no question'}", style="bold", highlight=False, markup=False)
+            with bars.progress:
+                run = lab.run(name, seed, watcher=_Watcher(bars, label), download=download)
+            console.print(f"{label}: {summary(run)}", highlight=False, markup=False)
+        except ZhurnalError as error:
+            if type(error).__name__ == "Interrupted":
+                raise
+            failed.append(label)
+            for line in str(error).splitlines():
+                print(f"error: {label}: {line}", file=sys.stderr)
+    _refresh(lab, {n for n, _ in jobs}, console)
+    if failed:
+        if len(jobs) > 1:
+            print(f"{count(len(failed), 'run')} failed: {', '.join(failed)}", file=sys.stderr)
+        return 2
+    console.print(f"next: zhurnal write {numbers.show({n for n, _ in jobs})}", highlight=False)
+    return 0
+
+
+def lab_run_finished(lab: Lab, name: str, seed: int) -> bool:
+    """Return whether a run is over, so that running it again does nothing."""
+    return any(r.seed == seed and r.finished for r in lab.runs(name))
+
+
+def _refresh(lab: Lab, names: set[str], console: Console) -> None:
+    """Refresh the journal entries that are about these experiments."""
+    from ..report.entry import entries_about
+
+    for entry in entries_about(lab, names):
+        written = lab.write(entry)
+        if written.changed:
+            console.print(f"journal/{written.path.name} refreshed", highlight=False)
+        for note in written.notes:
+            console.print(f"note: {note}", style="yellow", highlight=False, markup=False)

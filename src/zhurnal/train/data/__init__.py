@@ -1,0 +1,12 @@
+"""Turns the settings' `data` section into images: `prepare(settings.data, ...)` returns a `Prepared` with its three splits.
+
+prepare.py   the way from settings to splits        source.py   a folder or zip of images: what is in it, and what is wrong with it
+images.py    Images, Split, Prepared                decode.py   one image file becomes pixels
+builtin.py   digits, CIFAR, MNIST                   folder.py   all files of a source become images, in memory or streamed
+splits.py    which image goes where                 cache.py    decoded pixels on disk
+"""
+
+from .images import Images, InMemory, Prepared, Split, Streamed
+from .prepare import prepare
+
+__all__ = ["Images", "InMemory", "Prepared", "Split", "Streamed", "prepare"]

@@ -1,0 +1,78 @@
+"""Decoded pixels on disk: `<key>.npy` with uint8 pixels_NCHW and `<key>.json` with what was found while decoding.
+
+Both are written beside their place, synced and renamed, the JSON last, with a checksum of the pixels: what loads is whole, and what is damaged, cut
+off or of another version counts as absent. The folder can be deleted at any time.
+"""
+
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+VERSION = 1
+
+
+def load(folder: Path, key: str, pixels: bool) -> tuple[dict[str, Any], np.ndarray | None] | None:
+    """Return (facts, pixels_NCHW or None) stored as `key`, or None where nothing usable is stored. Pixels are read when `pixels` is true."""
+    try:
+        facts = json.loads((folder / f"{key}.json").read_bytes())
+        if not isinstance(facts, dict) or facts.pop("version") != VERSION or facts.pop("checksum") != _checksum_of(facts):
+            return None
+        if not pixels:
+            return facts, None
+        pixels_NCHW = np.load(folder / f"{key}.npy", allow_pickle=False)
+    except (OSError, ValueError, KeyError, EOFError):  # absent, cut off or not ours: the images are decoded again
+        return None
+    if pixels_NCHW.dtype != np.uint8 or list(pixels_NCHW.shape) != facts["pixels_shape"] or zlib.crc32(pixels_NCHW.data) != facts["pixels_crc32"]:
+        return None
+    return facts, pixels_NCHW
+
+
+def save(folder: Path, key: str, facts: dict[str, Any], pixels_NCHW: np.ndarray | None) -> None:
+    """Store `facts` and the pixels as `key`.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = dict(facts)
+    if pixels_NCHW is not None:
+        facts |= {"pixels_shape": list(pixels_NCHW.shape), "pixels_crc32": zlib.crc32(np.ascontiguousarray(pixels_NCHW).data)}
+        write(folder / f"{key}.npy", lambda file: np.save(file, pixels_NCHW, allow_pickle=False))
+    text = json.dumps(facts | {"version": VERSION, "checksum": _checksum_of(facts)})
+    write(folder / f"{key}.json", lambda file: file.write(text.encode()))
+
+
+def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write a file so that it is there whole or not at all: `fill` writes a temporary file beside it, which is synced and renamed."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _checksum_of(facts: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that a process can still take: the machine's, or its container's where that is less."""
+    limits = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        limits += [int(line.split()[1]) * 1024 for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:")]
+    group = Path("/sys/fs/cgroup")
+    if (group / "memory.max").exists() and (most := (group / "memory.max").read_text().strip()) != "max":
+        limits.append(max(0, int(most) - int((group / "memory.current").read_text())))
+    return min(limits) if limits else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2

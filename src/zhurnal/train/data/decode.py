@@ -1,0 +1,103 @@
+"""One image file becomes pixels: uint8, upright as its EXIF says, gray or color, resized if asked.
+
+Formats: JPEG, PNG, BMP, GIF and TIFF (first frame), WEBP, PPM. Transparent pixels are laid on black. 16-bit gray becomes 8-bit. A JPEG much larger
+than the size asked for is decoded at a half, quarter or eighth, never below twice that size.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm"})
+LARGEST = 64_000_000  # pixels
+_GRAY = ("1", "L", "LA", "La", "F")
+
+
+class BadImage(Exception):
+    """A file that cannot be used as an image; the text says why."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pixels of one image, its width and height before resizing, and whether it is gray (the pixels may be color all the same)."""
+
+    pixels_CHW: np.ndarray
+    size: tuple[int, int]
+    gray: bool
+
+
+def decode(content: bytes, image_size: int | None, channels: int | None) -> Decoded:
+    """Return the pixels of an image file, uint8 pixels_CHW.
+
+    `image_size` is the height and width to resize to (the square in the middle of the upright image, bilinear and antialiased), None keeps the size.
+    `channels` is 1 or 3, None takes what the image has.
+
+    Raises:
+        BadImage: the file is no image of a known format, is damaged or cut off, or has more than 64 million pixels.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > LARGEST:
+                raise BadImage(f"{image.width} x {image.height} pixels are more than {LARGEST // 1_000_000} million")
+            size = image.size
+            if image_size is not None:
+                image.draft(None, (2 * image_size, 2 * image_size))
+            image.load()
+            before = image.size
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.size != before:
+                size = size[::-1]
+            gray = image.mode in _GRAY or image.mode.startswith("I")
+            plain = _to_mode(image, "L" if (gray if channels is None else channels == 1) else "RGB")
+    except UnidentifiedImageError:
+        raise BadImage(f"is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImage(str(error)) from error
+    # What Pillow's readers raise on damaged files.
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError, MemoryError) as error:
+        raise BadImage(f"cannot be decoded ({error or type(error).__name__})") from error
+    if image_size is not None:
+        side = min(plain.size)
+        left, top = (plain.width - side) / 2, (plain.height - side) / 2
+        plain = plain.resize((image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    array = np.asarray(plain)
+    return Decoded(array[None] if array.ndim == 2 else array.transpose(2, 0, 1), size, gray)
+
+
+def _to_mode(image: "Image", mode: str) -> "Image":
+    """Return the image as 8-bit "L" or "RGB"."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise BadImage("has floating-point pixels; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        values_HW = np.asarray(image).astype(np.int64)
+        if values_HW.min() < 0 or values_HW.max() > 65535:
+            raise BadImage("has pixels outside 0 to 65,535; save it with 8 or 16 bits")
+        image = Image.fromarray(((values_HW + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+@contextmanager
+def strict_pillow() -> Iterator[None]:
+    """Make Pillow's warning about huge images an error and silence the others, in all threads: they are about metadata, which is not used."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield

@@ -1,0 +1,160 @@
+"""From the settings' `data` section to three splits: load the set, put images where they belong, and find the normalization.
+
+The validation part is drawn from the training images first, then the subset from what is left. Mean and standard deviation are those of the training
+images without the validation part, before the subset is drawn: experiments that differ in `data.subset` normalize alike.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...core.errors import DataError
+from ...core.progress import Progress, silent
+from ...core.settings import DATASETS, Data, Normalize
+from ...core.text import did_you_mean, list_names
+from . import builtin, folder, splits
+from .cache import available_memory
+from .images import InMemory, Prepared, Split
+from .loaded import Loaded, fit, mean_std, moments_of
+
+MEMORY_SHARE = 0.4  # of the memory that can still be taken
+_SECONDS = 0.1  # between two reports of progress
+
+
+def prepare(data: Data, *, root: Path, base: Path, cache: Path, download: bool = False, progress: Progress = silent) -> Prepared:
+    """Return the data set that `data` names, split and ready to train on.
+
+    `root` is the lab's data folder, where the files of CIFAR and MNIST are; `base` the folder that a relative `data.path` starts from; `cache` a
+    folder for decoded images, which may be deleted at any time. `download` allows fetching what `root` lacks.
+
+    >>> prepared = prepare(Data(name="digits"), root=Path("data"), base=Path("."), cache=Path("cache"))
+    >>> prepared.image, len(prepared.train), len(prepared.val), len(prepared.test)
+    ((1, 8, 8), 1294, 144, 359)
+
+    Raises:
+        DataError: the set is missing, unreadable, or not what the settings say; all problems found, each with a way out.
+    """
+    loaded = _load(data, root, base, cache, download, progress)
+    problems, notes = [], [*loaded.notes]
+    test_rows = loaded.is_test_N.nonzero()[:, 0]
+    train_rows = (~loaded.is_test_N).nonzero()[:, 0]
+    if data.validation == "test":
+        val_rows, test = test_rows, None
+        notes.append("validation: the test images; the best epoch is chosen on them, so their accuracy flatters")
+        if not len(test_rows):
+            problems.append(
+                f"data.validation is test, but {loaded.name} has no test images; give a part of the training images, such as data.validation=0.1"
+            )
+    else:
+        rest, held_out = splits.hold_out(loaded.labels_N[train_rows], data.validation, data.split_seed)
+        train_rows, val_rows = train_rows[rest], train_rows[held_out]
+        test = _split(loaded, test_rows) if len(test_rows) else None
+        notes.append(splits.describe(data.validation))
+        if test is None:
+            notes.append("no test images: accuracy is measured on validation images only")
+        if absent := sorted(set(range(len(loaded.classes))) - set(loaded.labels_N[val_rows].tolist())):
+            notes.append(f"no validation image of {list_names(loaded.classes[k] for k in absent)}, which has a single training image")
+    subset_rows = train_rows
+    if data.subset is not None:
+        try:
+            subset_rows = train_rows[splits.choose(loaded.labels_N[train_rows], data.subset, data.split_seed)]
+        except DataError as error:
+            problems.append(str(error))
+    if not len(val_rows) and data.validation != "test":
+        problems.append(f"{loaded.name} has too few images for a validation part: at least one class needs 2 training images")
+    problems += _wrong_normalize(data, loaded)
+    if problems:
+        raise DataError("\n".join(problems))
+    mean, std = _normalization(data, loaded, train_rows, notes, progress)
+    return Prepared(
+        name=loaded.name,
+        classes=loaded.classes,
+        image=loaded.images.shape,
+        train=_split(loaded, subset_rows),
+        val=_split(loaded, val_rows),
+        test=test,
+        mean=mean,
+        std=std,
+        fingerprint=loaded.fingerprint,
+        notes=tuple(notes),
+    )
+
+
+def _load(data: Data, root: Path, base: Path, cache: Path, download: bool, progress: Progress) -> Loaded:
+    available = available_memory()
+
+    def fits(num_bytes: int) -> bool:
+        return num_bytes < MEMORY_SHARE * available
+
+    if data.name == "folder":
+        if data.path is None:
+            raise DataError("data.path is none, must be a folder or zip of images where data.name is folder: set data.path=my_images")
+        return folder.load(data, base / Path(data.path).expanduser(), cache, _seldom(progress), fits)
+    if data.name == "digits":
+        loaded = builtin.digits()
+    elif data.name in builtin.TORCHVISION:
+        loaded = builtin.from_torchvision(data.name, root, download, _seldom(progress))
+    else:
+        raise DataError(f"data.name is '{data.name}', which is none of {list_names(DATASETS)}{did_you_mean(data.name, DATASETS)}")
+    unused = [(f"data.path={data.path}", data.path is not None), ("data.storage=stream", data.storage == "stream")]
+    notes = tuple(f"{setting} has no effect: {data.name} is read whole, from its own files" for setting, is_set in unused if is_set)
+    loaded = fit(loaded, data.image_size, data.channels, lambda n: data.storage == "memory" or fits(n))
+    return replace(loaded, notes=(*loaded.notes, *notes))
+
+
+def _split(loaded: Loaded, rows: Tensor) -> Split:
+    return Split(loaded.images.select(rows), loaded.labels_N[rows], loaded.numbers_N[rows])
+
+
+def _wrong_normalize(data: Data, loaded: Loaded) -> list[str]:
+    if not isinstance(data.normalize, Normalize):
+        return []
+    channels = loaded.images.shape[0]
+    given = {"mean": data.normalize.mean, "std": data.normalize.std}
+    numbers = "one number" if channels == 1 else f"{channels} numbers"
+    return [
+        f"data.normalize.{name} has {len(values)} number{'s' if len(values) > 1 else ''}, must have {channels}, one for each channel: "
+        f"give {numbers}, or data.normalize=data"
+        for name, values in given.items()
+        if len(values) != channels
+    ]
+
+
+def _normalization(
+    data: Data, loaded: Loaded, rows: Tensor, notes: list[str], progress: Progress
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    if data.normalize == "none":
+        return None, None
+    if isinstance(data.normalize, Normalize):
+        return tuple(data.normalize.mean), tuple(data.normalize.std)
+    moments_NC2 = _moments_taken(loaded, rows, progress) if loaded.moments_NC2 is None else loaded.moments_NC2[rows]
+    mean, std = mean_std(moments_NC2, loaded.images.shape[1] * loaded.images.shape[2])
+    if 0.0 in std:
+        notes.append("a channel has the same value in every pixel of the training images: it is normalized with a standard deviation of 1")
+    return mean, tuple(s or 1.0 for s in std)
+
+
+def _moments_taken(loaded: Loaded, rows: Tensor, progress: Progress) -> Tensor:
+    """Return the moments of images that exist only when taken."""
+    assert isinstance(loaded.images, InMemory)
+    found = []
+    for part in torch.split(rows, 256):
+        found.append(moments_of(loaded.images.take(part)))
+        progress("measuring images", 256 * (len(found) - 1) + len(part), len(rows))
+    return torch.cat(found)
+
+
+def _seldom(progress: Progress) -> Progress:
+    """Return `progress`, called at most ten times a second for one task, but always at its end."""
+    last: dict[str, float] = {}
+
+    def report(task: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - last.get(task, 0.0) >= _SECONDS:
+            last[task] = now
+            progress(task, done, total)
+
+    return report

@@ -1,0 +1,77 @@
+"""What is minimized. To add a loss: a function `(logits_NK, labels_N, *, option=...) -> losses_N`, a line in `LOSSES`, a class in `core/settings.py`.
+
+Promises: one loss for each image, never a mean, so that the caller can average over images (not over batches of unlike size) and keep each.
+
+Shapes: N images, K classes; labels_N int64, losses_N of the logits' type.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..core import settings
+from ..core.errors import RunError, ZhurnalError
+from .own import Own, call_own, check_arguments, describe, load_own
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def cross_entropy(logits_NK: torch.Tensor, labels_N: torch.Tensor, *, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Return losses_N, the cross-entropy of each image in nats, against labels of which `label_smoothing` is spread over all K classes."""
+    return F.cross_entropy(logits_NK, labels_N, reduction="none", label_smoothing=label_smoothing)
+
+
+LOSSES: dict[str, Callable[..., torch.Tensor]] = {"cross_entropy": cross_entropy}
+
+
+def make_loss(loss: settings.Loss, base: Path, *, training: bool = True) -> Loss:
+    """Return a function (logits_NK, labels_N) -> losses_N.
+
+    A loss of the user's own is either a function, called as `focal(logits_NK, labels_N, **options)`, or a class, made once as `Focal(**options)` and
+    then called with the two.
+
+    Args:
+        loss: the section `loss` of the settings.
+        base: the lab's folder, to which the path of a loss of the user's own is relative.
+        training: False leaves out label smoothing, which is part of training: validation losses then compare between experiments.
+
+    Raises:
+        SettingsError: a loss of the user's own that is not there or does not take its options.
+        RunError: it cannot be made; and, when called, it failed or did not return one loss for each image.
+    """
+    options = loss.options()
+    if settings.is_own(loss.name):
+        return _own_loss(load_own(loss.name, base), options)
+    if not training:
+        options.pop("label_smoothing", None)
+    return partial(LOSSES[loss.name], **options)
+
+
+def _own_loss(own: Own, options: dict[str, Any]) -> Loss:
+    if isinstance(own.function, type):
+        function = call_own(own, "loss", options)
+    else:
+        check_arguments(own, "loss", [*options], num_given=2)
+        function = partial(own.function, **options)
+
+    def losses(logits_NK: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+        if isinstance(function, nn.Module):
+            function.to(logits_NK.device)
+        try:
+            losses_N = function(logits_NK, labels_N)
+        except ZhurnalError:
+            raise
+        except Exception as error:
+            raise RunError(f"{describe(error, own)} (loss {own.spec} of logits of shape {tuple(logits_NK.shape)})") from error
+        if not isinstance(losses_N, torch.Tensor) or losses_N.shape != labels_N.shape:
+            got = f"a tensor of shape {tuple(losses_N.shape)}" if isinstance(losses_N, torch.Tensor) else f"a {type(losses_N).__name__}"
+            rule = f"must return one loss for each image, shape {tuple(labels_N.shape)}: use reduction='none', and no mean"
+            raise RunError(f"loss {own.spec} returns {got} for {len(labels_N)} images, {rule}")
+        return losses_N
+
+    return losses

@@ -1,0 +1,80 @@
+"""The networks. To add one: a function `build(image, num_classes, *, option=...) -> nn.Module`, a line in `MODELS`, a class in `core/settings.py`.
+
+Promises of `make`: the weights are a function of the settings, the shape of an image, the number of classes and the seed; torch's global generator
+is left as it was; a network that it returns has been seen to give logits of the right shape.
+
+Shapes: N images, C channels, H height, W width, K classes.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...core import settings
+from ...core.errors import RunError
+from .. import random
+from ..init import INITS
+from ..own import Own, call_own, describe, load_own
+from .lenet import lenet
+from .vgg import vgg, vgg_bn
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "vgg": vgg, "vgg_bn": vgg_bn}
+
+
+def make(model: settings.Model, image: tuple[int, int, int], num_classes: int, *, seed: int, base: Path) -> nn.Module:
+    """Return a network on the processor, in training mode, with initial weights; `model.weights` is the caller's to load.
+
+    A network of the user's own, `my_net.py:Net`, is called as `Net(image=..., num_classes=..., **options)`, with those of the first two that its
+    signature names. Its weights depend on the seed alone as long as it draws them from torch's generator.
+
+    Args:
+        model: the section `model` of the settings.
+        image: shape (C, H, W) of an image.
+        num_classes: number of logits.
+        seed: the run's seed.
+        base: the lab's folder, to which the path of a network of the user's own is relative.
+
+    Raises:
+        SettingsError: a network of the user's own that is not there or does not take its options.
+        RunError: it cannot be built, fails on images of that shape, or gives something else than logits of shape (N, num_classes).
+    """
+    own = load_own(model.name, base) if settings.is_own(model.name) else None
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which would also seed CUDA's generators; networks are built on the processor.
+        torch.default_generator.manual_seed(random.seed_of(seed, random.INIT))
+        if own is None:
+            network = MODELS[model.name](image, num_classes, **model.options())
+        else:
+            network = call_own(own, "model", model.options(), offered={"image": image, "num_classes": num_classes})
+            if not isinstance(network, nn.Module):
+                raise RunError(f"{model.name} returns a {type(network).__name__}, must be or return a torch.nn.Module")
+        _check(network, model.name, image, num_classes, own)  # before init: lazy layers get their weights in the first pass
+        INITS[model.init](network)
+    return network
+
+
+def _check(network: nn.Module, name: str, image: tuple[int, int, int], num_classes: int, own: Own | None) -> None:
+    """Pass two images through the network, in evaluation mode and without gradients, and check the shape of the logits.
+
+    Raises:
+        RunError: naming the shape it gave and the one expected.
+    """
+    images_NCHW = torch.rand((2, *image), generator=torch.Generator().manual_seed(0))
+    training = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        with torch.no_grad():
+            logits_NK = network(images_NCHW)
+    except Exception as error:
+        text = describe(error, own) if own else f"{type(error).__name__}: {error}"
+        raise RunError(f"{text} (model {name} on images of shape {tuple(images_NCHW.shape)})") from error
+    finally:
+        for module, mode in training:
+            module.training = mode
+    expected = (2, num_classes)
+    got = f"logits of shape {tuple(logits_NK.shape)}" if isinstance(logits_NK, torch.Tensor) else f"a {type(logits_NK).__name__}"
+    if got != f"logits of shape {expected}":
+        way = "let the network take num_classes and end in a layer of that width" if own else "this is a fault of Zhurnal's"
+        raise RunError(f"model {name} gives {got} for 2 images of shape {image}, must be logits of shape {expected}: {way}")

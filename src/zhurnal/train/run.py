@@ -1,0 +1,366 @@
+"""A run: from an experiment and a seed to a finished record, through any number of stops.
+
+The loop is `_train` below; a step of it is in `step.py`, all that resume restores in `state.py`.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+
+from ..core import diff
+from ..core.errors import RunError, ZhurnalError
+from ..core.experiment import Experiment
+from ..core.records import Row
+from ..core.settings import Train, parse
+from ..store import files, runs
+from ..store.lab import Lab
+from ..store.record import Record
+from . import setup, state
+from .board import Board
+from .schedulers import lr_at
+from .setup import Parts
+from .state import Position
+from .step import Evaluation, evaluate, train_step
+from .watch import Silent, Watcher
+
+# Saving checkpoints takes at most this part of the time.
+CHECKPOINT_SHARE = 0.02
+
+
+class Interrupted(RunError):
+    """Somebody asked the run to stop; it can go on from where it was."""
+
+
+class Stop:
+    """Becomes true when somebody asks to stop: Ctrl-C, `kill`, or a call."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def __call__(self, reason: str = "stopped") -> None:
+        self.reason = self.reason or reason
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM as a request to stop while the block runs; a second Ctrl-C ends at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+
+        def ask(number: int, _: Any) -> None:
+            if self.reason:
+                raise KeyboardInterrupt
+            self(names[signal.Signals(number)])
+
+        before = {number: signal.signal(number, ask) for number in names}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run(lab: Lab, name: str, seed: int | None = None, *, watcher: Watcher | None = None, download: bool = False, stop: Stop | None = None) -> runs.Run:
+    """Run an experiment with one seed, or go on with its unfinished run, and return what it left.
+
+    A finished run is returned as it is.
+
+    Args:
+        lab: the lab.
+        name: the experiment.
+        seed: none takes the first of the experiment's seeds.
+        watcher: is told what happens.
+        download: whether missing data may be downloaded.
+        stop: call it, from any thread, to stop after the step that runs.
+
+    Raises:
+        Interrupted: it was asked to stop; the state is saved.
+        ZhurnalError: it cannot start or go on.
+    """
+    experiment = lab.experiment(name)
+    seed = experiment.settings.seeds[0] if seed is None else seed
+    home = lab.run_folder(experiment.name, seed)
+    watcher, stop = watcher or Silent(), stop or Stop()
+    if runs.read(lab.logs, experiment.name, seed).finished:
+        return runs.read(lab.logs, experiment.name, seed)
+    with runs.locked(home, f"{experiment.name} with seed {seed}"), ExitStack() as stack:
+        before = runs.read_effective(home)
+        _check_unchanged(experiment, before)
+        _set_threads(before.get("num_threads") or experiment.settings.train.num_threads)
+        parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
+        for folder in ("checkpoints", "predictions"):
+            (home / folder).mkdir(exist_ok=True)
+        events = stack.enter_context(Record(home / "events.jsonl"))
+        saved, problems = state.latest(home / "checkpoints")
+        position = state.restore(saved, parts.model, parts.optimizer) if saved else Position()
+        position.partial = position.partial or position.batch > 0
+        record = stack.enter_context(Record(home / "record.jsonl", keep=position.num_rows))
+        log = Log(home, record, events, stack.enter_context(Board(home / "tensorboard", experiment.settings.train.tensorboard)), watcher)
+        if log.board.missing:
+            watcher.note("TensorBoard events are not written: pip install 'zhurnal[tensorboard]', or set train.tensorboard=false")
+        _open(experiment, seed, parts, before, position, log, problems)
+        stack.enter_context(stop.on_signals())
+        try:
+            with _deterministic():
+                _train(experiment.settings.train, experiment, parts, position, log, home / "checkpoints", stop)
+        except Interrupted as error:
+            log.stop("interrupted", position, str(error))
+            raise Interrupted(f"{experiment.name} stopped at step {position.step} ({error}); `zhurnal run {experiment.name}` goes on from there") from None
+        except KeyboardInterrupt:
+            log.stop("interrupted", position, "stopped at once")
+            raise
+        except Exception as error:
+            log.stop("failed", position, f"{type(error).__name__}: {error}" if not isinstance(error, ZhurnalError) else str(error))
+            raise
+        log.stop("finished", position, "")
+    setup.export_best(lab, experiment, watcher.note)
+    return runs.read(lab.logs, experiment.name, seed)
+
+
+class Log:
+    """Where a run writes: its record, its events, TensorBoard, and whoever watches."""
+
+    def __init__(self, home: Path, record: Record, events: Record, board: Board, watcher: Watcher) -> None:
+        self.home, self.record, self.events, self.board, self.watcher = home, record, events, board, watcher
+
+    def row(self, row: Row) -> None:
+        """Add a row to the record."""
+        known = self.record.mismatch
+        self.record.append(row)
+        if self.record.mismatch and not known:
+            self.warn(f"this resume is not exact: {self.record.mismatch}. The run goes on, and its rows from here on are those of this attempt")
+        self.board.row(row)
+        self.watcher.row(row)
+
+    def event(self, kind: str, **values: Any) -> None:
+        """Add a row with the time to the events."""
+        self.events.append({"kind": kind, "time": setup.now(), **values})
+
+    def warn(self, text: str) -> None:
+        """Write down, and tell, what a person should know."""
+        self.event("warning", text=text)
+        self.watcher.note(text)
+
+    def stop(self, status: str, position: Position, reason: str) -> None:
+        """Write down how this attempt ended."""
+        self.event("stop", status=status, step=position.step, epoch=position.epoch, reason=reason[:2000])
+        self.record.sync()
+        self.events.sync()
+
+    def predictions(self, epoch: int, result: Evaluation, classes: int) -> None:
+        """Keep what the network said of each validation image: `predictions/epoch-00003.npz` with `predicted` and `loss`."""
+        path = self.home / "predictions" / f"epoch-{epoch:05d}.npz"
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            predicted = result.predicted_N.numpy().astype(np.uint8 if classes <= 256 else np.uint16)
+            np.savez(file, predicted=predicted, loss=result.losses_N.clamp(max=65504).numpy().astype(np.float16))
+        temporary.replace(path)
+
+
+def _open(experiment: Experiment, seed: int, parts: Parts, before: dict[str, Any], position: Position, log: Log, problems: list[str]) -> None:
+    """Write down that the run starts or goes on, and with what; refuse or warn where that is not what it began with."""
+    now = orjson.loads(orjson.dumps(setup.effective(experiment, seed, parts)))
+    if not before:
+        files.write(log.home / "effective.json", orjson.dumps(now, option=orjson.OPT_INDENT_2) + b"\n")
+        for source in parts.sources.values():
+            (log.home / "sources").mkdir(exist_ok=True)
+            files.write(log.home / "sources" / source.source_path.name, source.source_text)
+    else:
+        if now["data"]["fingerprint"] != before["data"]["fingerprint"]:
+            raise RunError(f"the data of {experiment.name} changed since its run began: put the old images back, or make a new experiment")
+        if now["sources"] != before["sources"]:
+            changed = [v["file"] for k, v in now["sources"].items() if v != before["sources"].get(k)]
+            raise RunError(f"{', '.join(changed)} changed since the run of {experiment.name} began: put it back (a copy is in {log.home / 'sources'}), or make a new experiment")
+    machine = setup.environment(parts.device)
+    starts = [r for r in runs.record.read(log.home / "events.jsonl")[0] if r["kind"] == "start"]
+    log.event("start", attempt=len(starts) + 1, step=position.step, epoch=position.epoch, **machine)
+    for problem in (*problems, *(f"{r.path.name}: {p}" for r in (log.record, log.events) for p in r.problems)):
+        log.warn(problem)
+    if position.step and starts:
+        differs = [f"{k} {starts[0].get(k)} -> {v}" for k, v in machine.items() if starts[0].get(k) != v and k != "zhurnal"]
+        if differs:
+            log.warn(f"resumed with {', '.join(differs)}: equal results to the bit are not promised")
+
+
+def _check_unchanged(experiment: Experiment, before: dict[str, Any]) -> None:
+    """Refuse to go on with a run whose experiment file changed since it began."""
+    if not before:
+        return
+    began = parse(before["settings"])
+    changed = {k: v for k, v in diff.diff(began, experiment.settings).items() if k not in diff.SPEED_ONLY}
+    if changed or before.get("continue") != experiment.continues:
+        what = diff.short(changed) or f"continue={experiment.continues}"
+        raise RunError(
+            f"{experiment.name}.yaml changed since its run began ({what}): put it back, or make a new experiment with "
+            f"`zhurnal new --from {experiment.name} {what}`"
+        )
+
+
+def _set_threads(num_threads: int) -> None:
+    if num_threads:
+        torch.set_num_threads(num_threads)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Choose algorithms that give the same result each time, where there is a choice."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled(), torch.backends.cudnn.benchmark
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it would cost time and change nothing here
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.benchmark = before[2]
+
+
+def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, log: Log, checkpoints: Path, stop: Stop) -> None:
+    """Train from where `at` says to the end, keeping `at` true at every step."""
+    feed, model, optimizer = parts.feed, parts.model, parts.optimizer
+    sums = torch.zeros(3, dtype=torch.float64, device=parts.device)  # this epoch's loss and number correct, and the loss since the last iter row
+    sums.copy_(torch.tensor([at.loss_sum, at.correct, at.since_loss], dtype=torch.float64))
+    saver = _Saver(settings.checkpoint_seconds)
+
+    def save() -> None:
+        at.loss_sum, at.correct, at.since_loss = (float(v) for v in sums.tolist())
+        at.correct, at.num_rows = int(at.correct), log.record.num_rows
+        log.record.sync()
+        log.board.flush()
+        saver.save(lambda: state.save(checkpoints, at, model, optimizer))
+
+    log.watcher.begin(experiment.name, feed.seed, settings.epochs, feed.num_batches, at.epoch, at.batch)
+    model.train()
+    while at.epoch < settings.epochs:
+        log.watcher.phase("training")
+        began = time.monotonic() - at.seconds
+        for images_NCHW, labels_N in feed.batches(at.epoch, at.batch):
+            lr = _set_lr(experiment, parts, at.step, settings.epochs)
+            loss_sum, correct = train_step(model, optimizer, parts.loss, images_NCHW, labels_N)
+            sums += torch.stack([loss_sum, correct, loss_sum]).to(torch.float64)
+            at.batch, at.step = at.batch + 1, at.step + 1
+            at.seen, at.since_seen = at.seen + len(labels_N), at.since_seen + len(labels_N)
+            if at.step % settings.log_every == 0:
+                log.row({"kind": "iter", "step": at.step, "epoch": at.epoch + 1, "loss": float(sums[2]) / at.since_seen, "lr": lr})
+                sums[2], at.since_seen = 0, 0
+            log.watcher.step(at.epoch, at.batch, len(labels_N), lr)
+            if stop.reason or saver.due():
+                at.seconds = time.monotonic() - began
+                save()
+                if stop.reason:
+                    raise Interrupted(stop.reason)
+        at.seconds = time.monotonic() - began
+        try:
+            _close_epoch(settings, parts, at, sums, log, checkpoints, stop)
+        except Interrupted:
+            save()
+            raise
+        if at.epoch == settings.epochs or saver.due(at_epoch_end=True):
+            save()
+            state.forget_old_best(checkpoints, at.best_epoch)
+    _finish(experiment, parts, at, log, checkpoints)
+
+
+def _set_lr(experiment: Experiment, parts: Parts, step: int, epochs: int) -> float:
+    """Give every parameter group its learning rate for a step; return that of the first."""
+    settings = experiment.settings
+    for group in parts.optimizer.param_groups:
+        base = group.setdefault("initial_lr", group["lr"])
+        group["lr"] = lr_at(settings.scheduler, base, step=step, steps_per_epoch=parts.feed.num_batches, epochs=epochs)
+    return float(parts.optimizer.param_groups[0]["lr"])
+
+
+def _close_epoch(
+    settings: Train, parts: Parts, at: Position, sums: torch.Tensor, log: Log, checkpoints: Path, stop: Stop
+) -> None:
+    """Validate, write the epoch's row, and keep the weights if they are the best so far."""
+    model, epoch = parts.model, at.epoch + 1
+    trained = time.monotonic()
+    train_loss, train_acc, num_train = float(sums[0]) / at.seen, float(sums[1]) / at.seen, at.seen
+
+    def measure(split: Any) -> Evaluation:
+        def each(images: int) -> None:
+            if stop.reason:  # nothing of a pass is kept: it is made again
+                raise Interrupted(stop.reason)
+
+        return evaluate(model, parts.val_loss, split, parts.normalize, settings.batch_size_val, parts.device, each)
+
+    if settings.train_accuracy == "second_pass":
+        log.watcher.phase("measuring on the training images")
+        again = measure(parts.data.train)
+        train_loss, train_acc, num_train = again.loss, again.accuracy, len(parts.data.train)
+    log.watcher.phase("validating")
+    result = measure(parts.data.val)
+    if result.accuracy > at.best_val_acc:
+        at.best_sha256 = state.save_best(checkpoints, epoch, model)
+        at.best_epoch, at.best_val_acc = epoch, result.accuracy
+    log.predictions(epoch, result, len(parts.data.classes))
+    row = {"kind": "epoch", "epoch": epoch, "step": at.step, "lr": float(parts.optimizer.param_groups[0]["lr"])}
+    row |= {"train_loss": train_loss, "train_acc": train_acc, "val_loss": result.loss, "val_acc": result.accuracy}
+    log.row(row | {"num_train": num_train, "num_val": len(parts.data.val)})
+    val_seconds = time.monotonic() - trained
+    seconds = at.seconds + val_seconds
+    log.event(
+        "time",
+        epoch=epoch,
+        seconds=round(seconds, 3),
+        train_seconds=round(at.seconds, 3),
+        val_seconds=round(val_seconds, 3),
+        images_per_second=round(at.seen / max(at.seconds, 1e-9), 1),
+        partial=at.partial,
+    )
+    at.epoch, at.batch, at.seen, at.seconds, at.partial = epoch, 0, 0, 0.0, False
+    sums[0], sums[1] = 0, 0
+
+
+def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkpoints: Path) -> None:
+    """Measure the best weights once on the test images, where there are some, and close the record."""
+    last = state.fingerprint(parts.model)
+    if parts.data.test is not None:
+        log.watcher.phase("testing the best weights")
+        held = {k: v.clone() for k, v in parts.model.state_dict().items()}
+        best = state.read_tensors(state.best_path(checkpoints, at.best_epoch), at.best_sha256)
+        parts.model.load_state_dict(best)
+        settings = experiment.settings.train
+        result = evaluate(parts.model, parts.val_loss, parts.data.test, parts.normalize, settings.batch_size_val, parts.device)
+        parts.model.load_state_dict(held)
+        row = {"kind": "test", "epoch": at.best_epoch, "step": at.step, "test_loss": result.loss, "test_acc": result.accuracy}
+        log.row(row | {"num_test": len(parts.data.test)})
+    log.row(
+        {"kind": "end", "epoch": at.epoch, "step": at.step, "best_epoch": at.best_epoch, "best_val_acc": at.best_val_acc, "weights": last}
+    )
+
+
+class _Saver:
+    """Says when the next checkpoint is due: after so many seconds, and never so often that saving takes more than its share of the time."""
+
+    def __init__(self, every: float) -> None:
+        self.every, self.pause, self.last = every, 0.0, time.monotonic()
+
+    def due(self, *, at_epoch_end: bool = False) -> bool:
+        """Return whether to save now; the end of an epoch is a good moment already after a fifth of the time."""
+        wait = max(self.every * (0.2 if at_epoch_end else 1.0), self.pause)
+        return time.monotonic() - self.last >= wait
+
+    def save(self, action: Callable[[], object]) -> None:
+        """Save, and note how long it took.
+
+        Raises:
+            RunError: the disk is full or gone.
+        """
+        began = time.monotonic()
+        try:
+            action()
+        except OSError as error:
+            raise RunError(f"the checkpoint could not be written: {error}. Free some space and run the experiment again: it goes on from the last one") from error
+        self.last = time.monotonic()
+        self.pause = (self.last - began) / CHECKPOINT_SHARE

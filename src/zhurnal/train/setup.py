@@ -1,0 +1,243 @@
+"""What a run is made of: data, model, optimizer, losses and device, built from an experiment's settings; and what they really are, written down."""
+
+import datetime
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import __version__
+from ..core.errors import RunError
+from ..core.experiment import Experiment
+from ..core.settings import is_own
+from ..store.lab import Lab
+from . import losses, models, optimizers, own, random, state, transforms
+from .data import Prepared, Streamed, prepare
+from .step import Feed, Losses, Normalizer
+from .watch import Watcher
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a run trains with."""
+
+    data: Prepared
+    feed: Feed
+    normalize: Normalizer
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    loss: Losses  # of training
+    val_loss: Losses  # the same without label smoothing
+    device: torch.device
+    started_from: dict[str, Any] | None
+    sources: dict[str, own.Own]
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that `auto`, `cpu`, `cuda` or `cuda:1` names.
+
+    Raises:
+        RunError: it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= found:
+            raise RunError(f"train.device is {name}, but PyTorch {torch.__version__} finds {found} CUDA devices: use train.device=cpu or auto")
+    return device
+
+
+def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watcher: Watcher) -> Parts:
+    """Build everything an experiment's run needs, its weights at their start.
+
+    Raises:
+        ZhurnalError: data, network or weights are missing or do not fit.
+    """
+    settings = experiment.settings
+    device = choose_device(settings.train.device)
+    data = prepare(settings.data, root=lab.data, base=lab.folder, cache=lab.cache, download=download, progress=watcher.progress)
+    for note in data.notes:
+        watcher.note(note)
+    model = models.make(settings.model, data.image, len(data.classes), seed=seed, base=lab.folder).to(device)
+    optimizer = optimizers.make_optimizer(settings.optimizer, model, lab.folder)
+    normalize = transforms.normalizer(data.mean, data.std, device)
+    feed = Feed(
+        split=data.train,
+        transform=transforms.make(settings.data.transform, data.image),
+        normalize=normalize,
+        seed=seed,
+        batch_size=settings.train.batch_size,
+        drop_last=settings.train.drop_last,
+        device=device,
+        ahead=isinstance(data.train.images, Streamed),
+    )
+    if feed.num_batches == 0:
+        raise RunError(
+            f"train.batch_size is {settings.train.batch_size} with train.drop_last, but there are {len(data.train)} training images: no batch is left. "
+            f"Use train.batch_size={max(1, len(data.train) // 4)}"
+        )
+    torch.manual_seed(random.seed_of(seed, random.TRAIN))
+    return Parts(
+        data=data,
+        feed=feed,
+        normalize=normalize,
+        model=model,
+        optimizer=optimizer,
+        loss=losses.make_loss(settings.loss, lab.folder),
+        val_loss=losses.make_loss(settings.loss, lab.folder, training=False),
+        device=device,
+        started_from=_start(lab, experiment, seed, model, optimizer),
+        sources={s: own.load_own(n, lab.folder) for s, n in _names(experiment).items() if is_own(n)},
+    )
+
+
+def _names(experiment: Experiment) -> dict[str, str]:
+    settings = experiment.settings
+    return {"model": settings.model.name, "optimizer": settings.optimizer.name, "loss": settings.loss.name, "transform": settings.data.transform}
+
+
+def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+    """Put in the weights, or the whole checkpoint, that an experiment starts from; return what it was."""
+    weights = experiment.settings.model.weights
+    if experiment.continues:
+        found = _checkpoint(lab, experiment.continues, seed, "last")
+        before, problems = state.latest(found.folder / "checkpoints")
+        if before is None:
+            raise RunError(f"{experiment.continues} has no whole checkpoint to continue from ({'; '.join(problems) or 'none is there'}): run it again")
+        state.load_weights(model, before["model"], f"of {experiment.continues}")
+        taken = _take_optimizer(before["optimizer"], optimizer, found.effective["settings"]["optimizer"]["name"] == experiment.settings.optimizer.name)
+        return {
+            "kind": "continue",
+            "experiment": experiment.continues,
+            "seed": found.seed,
+            "epoch": before["position"]["epoch"],
+            "step": before["position"]["step"],
+            "optimizer_state": taken,
+            "weights": state.fingerprint(model),
+        }
+    if weights is None:
+        return None
+    if weights.endswith((".pth", ".pt")):
+        path = Path(weights) if Path(weights).is_absolute() else lab.folder / weights
+        held = state.read_tensors(path)
+        held = held.get("state_dict", held) if isinstance(held, dict) else held
+        if not isinstance(held, dict) or not all(isinstance(v, torch.Tensor) for v in held.values()):
+            raise RunError(f"{weights} holds no weights: it must be a state_dict, as torch.save(model.state_dict(), path) writes it")
+        state.load_weights(model, held, weights)
+        return {"kind": "weights", "file": weights, "weights": state.fingerprint(model)}
+    name, _, which = weights.partition(":")
+    found = _checkpoint(lab, name, seed, which)
+    if which == "best":
+        epoch = found.end["best_epoch"] if found.end else 0
+        state.load_weights(model, state.read_tensors(state.best_path(found.folder / "checkpoints", epoch)), weights)
+    else:
+        before, problems = state.latest(found.folder / "checkpoints")
+        if before is None:
+            raise RunError(f"{name} has no whole checkpoint ({'; '.join(problems) or 'none is there'}): run it again")
+        state.load_weights(model, before["model"], weights)
+        epoch = before["position"]["epoch"]
+    return {"kind": "weights", "experiment": name, "which": which, "seed": found.seed, "epoch": epoch, "weights": state.fingerprint(model)}
+
+
+def _checkpoint(lab: Lab, name: str, seed: int, which: str) -> Any:
+    """Return the finished run of an experiment to start from: with the same seed, or else its best."""
+    runs = [r for r in lab.runs(name) if r.finished and r.end]
+    if not runs:
+        raise RunError(f"{name} has no finished run to start from: run it first with `zhurnal run {name}`")
+    return next((r for r in runs if r.seed == seed), max(runs, key=lambda r: r.end["best_val_acc"] if r.end else -1.0))
+
+
+def _take_optimizer(before: dict[str, Any], optimizer: torch.optim.Optimizer, same: bool) -> bool:
+    """Take over an optimizer's running averages, keeping the new settings; return whether they fit."""
+    now = optimizer.state_dict()
+    groups = [len(g["params"]) for g in now["param_groups"]]
+    if not same or groups != [len(g["params"]) for g in before["param_groups"]]:
+        return False
+    optimizer.load_state_dict({"state": before["state"], "param_groups": now["param_groups"]})
+    return True
+
+
+def effective(experiment: Experiment, seed: int, parts: Parts) -> dict[str, Any]:
+    """Return what the run really got, as plain values: the content of `effective.json`."""
+    data = parts.data
+    val = experiment.settings.data.validation
+    return {
+        "experiment": experiment.name,
+        "seed": seed,
+        "settings": experiment.settings.to_dict(),
+        "continue": experiment.continues,
+        "started_from": parts.started_from,
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "classes": list(data.classes),
+            "image": list(data.image),
+            "num_train": len(data.train),
+            "num_val": len(data.val),
+            "num_test": len(data.test) if data.test is not None else 0,
+            "mean": None if data.mean is None else list(data.mean),
+            "std": None if data.std is None else list(data.std),
+            "validation": "test" if val == "test" else f"{100 * val:g} % of the training images",
+            "notes": list(data.notes),
+        },
+        "model": {"num_parameters": sum(p.numel() for p in parts.model.parameters())},
+        "optimizer": optimizers.effective(parts.optimizer),
+        "sources": {section: {"file": experiment_file(o), "sha256": o.sha256} for section, o in parts.sources.items()},
+        "device": str(parts.device),
+        "num_threads": torch.get_num_threads(),
+    }
+
+
+def experiment_file(source: own.Own) -> str:
+    """Return the name of a source file of the user's own, without its folder."""
+    return source.source_path.name
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return the machine and the library versions, without names of machines or people."""
+    return {
+        "zhurnal": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "num_threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def now() -> str:
+    """Return the time, ISO 8601 with its zone."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def export_best(lab: Lab, experiment: Experiment, note: Callable[[str], None]) -> None:
+    """Put the best weights of the experiment's best finished run at `experiments/logs/e0039_model_best.pth`."""
+    runs = [r for r in lab.runs(experiment.name) if r.finished and r.end]
+    best = max(runs, key=lambda r: r.end["best_val_acc"] if r.end else -1.0)
+    assert best.end is not None
+    source = state.best_path(best.folder / "checkpoints", best.end["best_epoch"])
+    if not source.is_file():
+        note(f"{source.name} of seed {best.seed} is gone: {experiment.name}_model_best.pth was not written")
+        return
+    from ..store import files
+
+    with files.replacing(lab.logs / f"{experiment.name}_model_best.pth") as temporary:
+        shutil.copyfile(source, temporary)

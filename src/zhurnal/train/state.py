@@ -1,0 +1,163 @@
+"""All that exact resume needs, and the checkpoints it is kept in.
+
+Promises: a run that goes on from a checkpoint ends with the same weights and the same record, to the bit, as one that was never stopped (same device,
+library versions and number of threads). A checkpoint is there whole or not at all, is checked by its SHA-256 before use, and the one before it is kept;
+loading never runs code (`weights_only`).
+
+Order of images and augmentation are functions of (seed, epoch, image), so their state is the epoch and the batch. The rest is the model, the optimizer,
+torch's generators (dropout), the sums of the epoch so far, the best epoch so far, and how many rows the record had.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import RunError
+from ..store import files
+
+KEEP = 2
+
+
+@dataclass
+class Position:
+    """Where a run stands; everything but tensors."""
+
+    epoch: int = 0  # epochs completed
+    batch: int = 0  # batches completed in the epoch now running
+    step: int = 0  # optimizer steps completed
+    loss_sum: float = 0.0  # over the images of this epoch so far
+    correct: int = 0
+    seen: int = 0
+    since_loss: float = 0.0  # over the images since the last iter row
+    since_seen: int = 0
+    best_epoch: int = 0
+    best_val_acc: float = -1.0
+    best_sha256: str = ""
+    num_rows: int = 0  # rows of the record that are certain
+    seconds: float = 0.0  # spent training in this epoch so far; in no row of the record
+    partial: bool = False  # this epoch was interrupted
+
+
+def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
+    """Write a checkpoint, and remove all but the last two.
+
+    Raises:
+        OSError: the disk is full or gone; the earlier checkpoints are as they were.
+    """
+    state = {
+        "position": asdict(position),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "generators": [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])],
+    }
+    path = folder / f"state-{position.step:08d}-{position.epoch:05d}.pt"
+    _write(path, state)
+    for old in sorted(folder.glob("state-*.pt"))[:-KEEP]:
+        old.unlink()
+        old.with_suffix(".sha256").unlink(missing_ok=True)
+    return path
+
+
+def _write(path: Path, value: Any) -> str:
+    """Write a file of tensors and, after it, its SHA-256; return that. A checkpoint without its sum was never finished."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    data = buffer.getvalue()
+    total = hashlib.sha256(data).hexdigest()
+    path.with_suffix(".sha256").unlink(missing_ok=True)
+    files.write(path, data)
+    files.write(path.with_suffix(".sha256"), total + "\n")
+    return total
+
+
+def read_tensors(path: Path, sha256: str | None = None) -> Any:
+    """Return what a checkpoint or weights file holds, on the CPU.
+
+    Raises:
+        RunError: it is missing, damaged, or holds more than tensors and plain values.
+    """
+    if not path.is_file():
+        raise RunError(f"{path} does not exist")
+    if sha256 is not None and files.sha256(path) != sha256:
+        raise RunError(f"{path} is damaged: its SHA-256 is not the one it was written with")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds; each means that the file is of no use
+        raise RunError(f"{path} is no file of weights that can be read safely: {str(error).splitlines()[0]}") from error
+
+
+def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the newest whole checkpoint in `folder`, or None, and a sentence for each that is damaged."""
+    problems = []
+    for path in sorted(folder.glob("state-*.pt"), reverse=True):
+        total = path.with_suffix(".sha256")
+        try:
+            if not total.is_file():
+                raise RunError(f"{path.name} was not written to its end")
+            found: dict[str, Any] = read_tensors(path, total.read_text().strip())
+        except RunError as error:
+            problems.append(f"checkpoint {path.name} is not used: {error}")
+            continue
+        return found, problems
+    return None, problems
+
+
+def restore(state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+    """Put a checkpoint back into the model, the optimizer and torch's generators; return where the run stands."""
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    cpu, *cuda = state["generators"]
+    torch.set_rng_state(cpu)
+    if cuda and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(cuda)
+    known = {f.name for f in fields(Position)}
+    return Position(**{k: v for k, v in state["position"].items() if k in known})
+
+
+def best_path(folder: Path, epoch: int) -> Path:
+    """Return where the best weights of a run are: named by their epoch, so that a resumed run cannot take those of another."""
+    return folder / f"best-{epoch:05d}.pth"
+
+
+def save_best(folder: Path, epoch: int, model: nn.Module) -> str:
+    """Write the weights of the best epoch so far as plain PyTorch weights; return their SHA-256."""
+    return _write(best_path(folder, epoch), model.state_dict())
+
+
+def forget_old_best(folder: Path, epoch: int) -> None:
+    """Remove the weights of earlier best epochs."""
+    for old in folder.glob("best-*.pth"):
+        if old != best_path(folder, epoch):
+            old.unlink()
+            old.with_suffix(".sha256").unlink(missing_ok=True)
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Put weights into a model.
+
+    Raises:
+        RunError: names or shapes do not fit; the first few are named.
+    """
+    own = model.state_dict()
+    wrong = [f"{k} is missing" for k in own if k not in weights]
+    wrong += [f"{k} has no place in the network" for k in weights if k not in own]
+    wrong += [f"{k} is {tuple(weights[k].shape)}, must be {tuple(own[k].shape)}" for k in own if k in weights and weights[k].shape != own[k].shape]
+    if wrong:
+        more = f", and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise RunError(f"weights {source} do not fit the network: {'; '.join(wrong[:4])}{more}. Use the same model settings, or take no weights")
+    model.load_state_dict(dict(weights))
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a SHA-256 over names and values of all weights and buffers."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        total.update(name.encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

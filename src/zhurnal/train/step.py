@@ -1,0 +1,108 @@
+"""One training step, one epoch's batches, and one evaluation pass: all of training on a screen.
+
+N images in a batch, C channels, H height, W width, K classes.
+
+No line of a step waits for the device: sums stay there, and are read when a row is logged.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from . import random
+from .data import Split
+from .transforms import Transform
+
+Losses = Callable[[Tensor, Tensor], Tensor]  # logits_NK, labels_N -> losses_N
+Normalizer = Callable[[Tensor], Tensor]  # images_NCHW uint8 or float in 0..255 -> float32
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What training images go through on their way to the network."""
+
+    split: Split
+    transform: Transform
+    normalize: Normalizer
+    seed: int
+    batch_size: int
+    drop_last: bool
+    device: torch.device
+    ahead: bool  # prepare the next batch in a thread while this one trains: for images that are decoded on the way
+
+    @property
+    def num_batches(self) -> int:
+        """Training steps in an epoch."""
+        whole, rest = divmod(len(self.split), self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def batch(self, positions_N: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Return augmented, normalized images_NCHW and labels_N; each image depends on (seed, epoch, its own number) alone."""
+        images_NCHW, labels_N, numbers_N = self.split.take(positions_N)
+        draws_ND = random.uniform(self.seed, random.AUGMENT, epoch, numbers_N, self.transform.num_draws)
+        images_NCHW = self.transform.apply(images_NCHW.to(self.device), draws_ND.to(self.device))
+        return self.normalize(images_NCHW), labels_N.to(self.device)
+
+    def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of an epoch from number `start` on, in the order that (seed, epoch) gives."""
+        order = random.permutation(self.seed, random.ORDER, epoch, len(self.split))
+        parts = [order[b * self.batch_size : (b + 1) * self.batch_size] for b in range(start, self.num_batches)]
+        if not self.ahead:
+            yield from (self.batch(p, epoch) for p in parts)
+            return
+        with ThreadPoolExecutor(1) as thread:
+            coming = [thread.submit(self.batch, p, epoch) for p in parts[:2]]
+            for p in parts[2:]:
+                yield coming.pop(0).result()
+                coming.append(thread.submit(self.batch, p, epoch))
+            yield from (future.result() for future in coming)
+
+
+def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Losses, images_NCHW: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Update the model by one batch; return the sum of its losses and the number it had right, both left on the device."""
+    logits_NK = model(images_NCHW)
+    losses_N = loss(logits_NK, labels_N)
+    optimizer.zero_grad(set_to_none=True)
+    losses_N.mean().backward()
+    optimizer.step()
+    with torch.no_grad():
+        return losses_N.detach().sum(), (logits_NK.argmax(1) == labels_N).sum()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A pass over images without learning."""
+
+    loss: float  # mean over images
+    accuracy: float  # in [0, 1]
+    losses_N: Tensor  # float32, in the order of the split
+    predicted_N: Tensor  # int64
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    loss: Losses,
+    split: Split,
+    normalize: Normalizer,
+    batch_size: int,
+    device: torch.device,
+    each: Callable[[int], None] = lambda images: None,
+) -> Evaluation:
+    """Measure the model on a split, in evaluation mode; `each` is called with the number of images done in a batch."""
+    training = model.training
+    model.eval()
+    losses, predicted = [], []
+    for positions_N in torch.arange(len(split)).split(batch_size):
+        images_NCHW, labels_N, _ = split.take(positions_N)
+        logits_NK = model(normalize(images_NCHW.to(device)))
+        losses.append(loss(logits_NK, labels_N.to(device)))
+        predicted.append(logits_NK.argmax(1))
+        each(len(positions_N))
+    model.train(training)
+    losses_N, predicted_N = torch.cat(losses).float().cpu(), torch.cat(predicted).cpu()
+    correct = int((predicted_N == split.labels_N).sum())
+    return Evaluation(float(losses_N.double().mean()), correct / len(split), losses_N, predicted_N)

@@ -1,0 +1,109 @@
+"""Losses: one for each image."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from zhurnal.core import settings
+from zhurnal.core.errors import RunError, SettingsError
+from zhurnal.train.losses import make_loss
+
+OWN = """
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+def focal(logits, labels, gamma=2.0):
+    losses = F.cross_entropy(logits, labels, reduction="none")
+    return (1 - (-losses).exp()) ** gamma * losses
+
+class Weighted(nn.Module):
+    def __init__(self, weights):
+        super().__init__()
+        self.register_buffer("weights", torch.tensor(weights))
+
+    def forward(self, logits, labels):
+        return F.cross_entropy(logits, labels, weight=self.weights, reduction="none")
+
+def mean(logits, labels):
+    return F.cross_entropy(logits, labels)
+
+def number(logits, labels):
+    return 1.0
+
+def fails(logits, labels):
+    return logits[:, 99]
+
+def narrow(logits):
+    return logits
+"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    (tmp_path / "my_loss.py").write_text(OWN)
+    return tmp_path
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(6, 3, generator=generator, requires_grad=True), torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def own(name, **options):
+    return settings.OwnLoss(name=f"my_loss.py:{name}", **options)
+
+
+def test_cross_entropy_by_hand(batch):
+    logits_NK, labels_N = batch
+    losses_N = make_loss(settings.CrossEntropy(), Path())(logits_NK, labels_N)
+    expected_N = logits_NK.exp().sum(1).log() - logits_NK[range(6), labels_N]
+    torch.testing.assert_close(losses_N, expected_N)
+
+
+def test_label_smoothing_is_for_training(batch):
+    logits_NK, labels_N = batch
+    part = settings.CrossEntropy(label_smoothing=0.3)
+    targets_NK = 0.7 * F.one_hot(labels_N, 3) + 0.1
+    torch.testing.assert_close(make_loss(part, Path())(logits_NK, labels_N), -(targets_NK * logits_NK.log_softmax(1)).sum(1))
+    plain_N = make_loss(settings.CrossEntropy(), Path())(logits_NK, labels_N)
+    assert torch.equal(make_loss(part, Path(), training=False)(logits_NK, labels_N), plain_N)
+
+
+def test_losses_of_one_s_own(batch, lab):
+    plain_N = make_loss(settings.CrossEntropy(), lab)(*batch)
+    assert torch.equal(make_loss(own("focal", gamma=0.0), lab)(*batch), plain_N)
+    assert (make_loss(own("focal"), lab)(*batch) < plain_N).all()
+    weights_N = torch.tensor([1.0, 2.0, 3.0, 1.0, 2.0, 3.0])
+    torch.testing.assert_close(make_loss(own("Weighted", weights=[1.0, 2.0, 3.0]), lab)(*batch), plain_N * weights_N)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mean", r"^loss my_loss.py:mean returns a tensor of shape \(\) for 6 images, must return one loss for each image, shape \(6,\)"),
+        ("number", r"^loss my_loss.py:number returns a float for 6 images"),
+        ("fails", r"^my_loss.py:25: IndexError: .*\(loss my_loss.py:fails of logits of shape \(6, 3\)\)$"),
+    ],
+)
+def test_what_a_loss_of_one_s_own_does_wrong(batch, lab, name, text):
+    losses = make_loss(own(name), lab)
+    with pytest.raises(RunError, match=text):
+        losses(*batch)
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        (own("focal", gama=1.0), r"^loss.gama: my_loss.py:focal has no such setting; did you mean 'gamma'\? it has gamma$"),
+        (own("focal", logits=1.0), r"^loss.logits: my_loss.py:focal has no such setting; it has gamma$"),
+        (own("Weighted"), r"^loss.weights: my_loss.py:Weighted needs it; set loss.weights=VALUE"),
+        (own("narrow"), r"^loss: my_loss.py:narrow takes 1 argument by position, must take 2$"),
+    ],
+)
+def test_options_are_checked_before_the_first_step(lab, part, text):
+    with pytest.raises(SettingsError, match=text):
+        make_loss(part, lab)
