@@ -100,8 +100,8 @@ def make_run(
         "settings": settings.to_dict(),
         "continue": experiment.continues,
         "data": {
-            "name": settings.data.name, "fingerprint": "c1fa" * 16, "classes": ["airplane", "automobile"], "image": [3, 32, 32], "num_train": 45_000,
-            "num_val": 5_000, "num_test": 10_000, "mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.201], "validation": validation, "notes": [],
+            "name": settings.data.name, "fingerprint": "c1fa" * 16, "classes": ["airplane", "automobile"], "image": [3, 32, 32],
+            "num_train": 45_000, "num_val": 5_000, "num_test": 10_000, "mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.201], "validation": validation, "notes": [],
         } | (data or {}),
         "model": {"num_parameters": PARAMETERS.get(settings.model.name, 1000)},
         "optimizer": [{"lr": settings.optimizer.lr, "num_parameters": PARAMETERS.get(settings.model.name, 1000)}],
@@ -121,7 +121,7 @@ def experiment_number(name: str) -> int:
 
 
 def make_lab(folder: Path) -> Lab:
-    """A lab with: e0001 finished, e0002 adam with three seeds, e0003 killed in epoch 13, e0004 failed (loss not finite), e0005 waiting, e0006 on test."""
+    """Make a lab: e0001 finished, e0002 adam with three seeds, e0003 killed in epoch 13, e0004 failed, e0005 waiting, e0006 on test."""
     lab = Lab.init(folder, "CIFAR-10 notes")
     lab.new({"model": "lenet", "data": "cifar10", "train.epochs": 30}, question="Can LeNet learn CIFAR-10?")
     lab.new({"optimizer": "adam", "optimizer.lr": 0.001, "seeds": [1, 2, 3]}, parent="e0001", question="Is Adam better?")

@@ -30,6 +30,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 TRAIN_DASH = (0, (1.2, 1.2))
 LONGEST_NAME = 200  # bytes of a file name
+MANY, BEST = 12, 3  # of more experiments than MANY, the BEST at the end stand out and are named at their curves
 _LOCK = threading.Lock()  # matplotlib's settings are global while a figure is drawn
 
 
@@ -157,50 +158,80 @@ def _figure(summaries: Sequence[Summary], lines: Sequence[Sequence[Curve]], kind
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     labels = [_label(s) for s in summaries]
-    beside = len(labels) <= 12 and max(map(len, labels)) <= 32
-    columns = 1 if beside else max(1, min(6, int(118 / (max(map(len, labels)) + 7)), len(labels)))
+    if labels == [summaries[0].name]:
+        labels = [""]  # the title names it
+    longest = max(map(len, labels))
+    beside = len(labels) <= 12 and longest <= 32
+    columns = 1 if beside else max(1, min(len(labels), int(530 / (44 + 5.0 * longest))))
     legend_rows = 0 if beside else math.ceil((len(labels) + 2 * (len(kind.keys) == 2)) / columns)
     figure = Figure(figsize=(7.4, 3.7 + 0.155 * legend_rows), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
     axes = figure.add_subplot()
-    width = 1.8 if len(lines) <= 8 else 1.2 if len(lines) <= 20 else 0.9
-    handles = [_draw_one(axes, s, found, kind, width) for s, found in zip(summaries, lines, strict=True)]
+    first = _best(lines, kind) if len(lines) > MANY else list(range(len(lines)))
+    handles = []
+    for index, (s, found) in enumerate(zip(summaries, lines, strict=True)):
+        stands_out = index in first
+        width = (1.8 if len(lines) <= 8 else 1.4) if stands_out else 0.8
+        handles.append(_draw_one(axes, s, found, kind, width, 1.0 if stands_out else 0.5))
     if len(kind.keys) == 2:
-        handles += [axes.plot([], [], color="#777777", linewidth=w, linestyle=d)[0] for w, d in ((width, "solid"), (0.8 * width, TRAIN_DASH))]
+        color = "#777777" if len(lines) > 1 else style(summaries[0].name)[0]
+        handles += [axes.plot([], [], color=color, linewidth=w, linestyle=d)[0] for w, d in ((1.8, "solid"), (1.4, TRAIN_DASH))]
         labels += ["validation", "training"]
-    every = [c for found in lines for c in found]
-    _scale(axes, every, kind)
+    _scale(axes, [c for found in lines for c in found], kind)
+    if len(lines) > MANY:
+        _name_ends(axes, summaries, lines, first)
     if kind.keys != ("lr",):
         _mark_drops(axes, summaries, kind)
     shown = numbers.show(s.name for s in summaries)
     axes.set_title(f"{kind.title}, {shown if len(shown) <= 60 else f'{len(summaries)} experiments'}")
     axes.set_ylabel(kind.y_title)
     axes.set_xlabel("optimizer step" if kind.per_step else "epoch")
-    figure.legend(
-        handles,
-        labels,
-        loc="outside right upper" if beside else "outside lower left",
-        ncols=columns,
-        handlelength=2.6,
-        columnspacing=1.6,
-        labelspacing=0.35,
-    )
+    entries = [(h, label) for h, label in zip(handles, labels, strict=True) if label]
+    if entries:
+        figure.legend(
+            *zip(*entries, strict=True), loc="outside right upper" if beside else "outside lower left", ncols=columns, handlelength=2.6,
+            columnspacing=1.6, labelspacing=0.35, borderpad=0.1, borderaxespad=0.3,
+        )  # fmt: skip
     return figure
+
+
+def _end(found: Sequence[Curve]) -> float:
+    """Return the last value of an experiment's first curve."""
+    return float(found[0].y[np.isfinite(found[0].y)][-1]) if found[0].any else math.nan
+
+
+def _best(lines: Sequence[Sequence[Curve]], kind: Kind) -> list[int]:
+    """Return which curves end best, best first: what a reader looks for among many."""
+    if kind.keys == ("lr",):
+        return []
+    ends = [(_end(found) * (-1 if kind.percent else 1), i) for i, found in enumerate(lines) if found[0].any]
+    return [i for _, i in sorted(ends)[:BEST]]
+
+
+def _name_ends(axes: Any, summaries: Sequence[Summary], lines: Sequence[Sequence[Curve]], which: Sequence[int]) -> None:
+    """Write experiments' names at the right ends of their curves, moved apart so that none covers another."""
+    lowest, highest = axes.get_ylim()
+    taken = math.inf
+    for i in sorted(which, key=lambda i: -_end(lines[i])):
+        height = 210 * (_end(lines[i]) - lowest) / (highest - lowest)  # points, about
+        taken = min(height, taken - 9)
+        x = lines[i][0].x[np.isfinite(lines[i][0].y)][-1]
+        axes.annotate(summaries[i].name, (x, _end(lines[i])), xytext=(5, taken - height), textcoords="offset points", fontsize=7.5, va="center")
 
 
 def _label(s: Summary) -> str:
     states = list(dict.fromkeys(r.status for r in s.counted if not r.finished))
-    words = [s.name, s.diff if len(s.diff) <= 60 else s.diff[:59] + "…", f"(n={len(s.counted)})" if len(s.counted) > 1 else ""]
+    words = [s.name, s.diff if len(s.diff) <= 84 else s.diff[:83] + "…", f"(n={len(s.counted)})" if len(s.counted) > 1 else ""]
     return " ".join(w for w in (*words, f"({', '.join(states)})" if states else "") if w)
 
 
-def _draw_one(axes: Any, s: Summary, found: Sequence[Curve], kind: Kind, width: float) -> Any:
+def _draw_one(axes: Any, s: Summary, found: Sequence[Curve], kind: Kind, width: float, alpha: float) -> Any:
     """Draw the curves of one experiment and return the line that stands for it in the legend."""
     color, dashes = style(s.name)
     handles = []
     for index, curve in enumerate(found):
-        look = {"color": color, "linewidth": width, "linestyle": dashes, "zorder": 3.0}
+        look = {"color": color, "linewidth": width, "linestyle": dashes, "alpha": alpha, "zorder": 2.0 + alpha}
         if index == 1:
-            look |= {"linewidth": 0.8 * width, "linestyle": TRAIN_DASH, "zorder": 2.5}
+            look |= {"linewidth": 0.8 * width, "linestyle": TRAIN_DASH, "zorder": 1.5 + alpha}
         if curve.has_range and index == 0:
             axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.14 if not kind.per_step else 0.10, linewidth=0, zorder=2)
         if kind.keys == ("lr",):

@@ -1,39 +1,27 @@
 """The comparison of experiments as a table, and the table as Markdown, CSV, LaTeX and JSON.
 
-A column is one line of COLUMNS: its name, heading, value (from a Summary) and text. Cells hold both the value and the text a person reads. What is the
-same in all experiments, and every reservation about a number (not finished, validated on the test images, best of K epochs), stands under the table.
+Columns come from `columns.py`. Cells hold both the value and the text a person reads. What is the same in all experiments, and every reservation
+about a number (not finished, validated on the test images, best of K epochs), stands under the table.
 """
 
 import csv as csv_module
 import io
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
 
 from ..core import diff as differences
-from ..core.errors import ZhurnalError
 from ..core.settings import SECTIONS, section_class
-from ..core.text import did_you_mean, duration, escape_markdown, list_names, percent, printable, show
+from ..core.text import escape_markdown, printable, show
 from ..store.lab import Lab
 from . import summary as summaries_of
+from .columns import COLUMNS, DEFAULT_COLUMNS, column_name
 from .summary import Spread, Summary
 
 TEST_MARK, STATE_MARK = "†", "‡"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: what it is headed by, what it holds, how that is written."""
-
-    heading: str
-    value: Callable[[Summary], Any]
-    text: Callable[[Any], str] = str
-    right: bool = True  # numbers stand right, texts left
-    marks: bool = False  # marked where chosen on the test images
 
 
 @dataclass(frozen=True)
@@ -51,98 +39,14 @@ class Table:
 
     columns: tuple[str, ...]
     headings: tuple[str, ...]
-    right: tuple[bool, ...]
+    right: tuple[int, ...]  # which columns hold numbers and stand right
     rows: tuple[Row, ...]
     caption: tuple[str, ...]
 
-
-# --- texts of values ---
-
-
-def spread_text(spread: Spread | None, one: Callable[[float], str]) -> str:
-    """Return `66.22`, or `66.22 ± 0.31 (n=3)` for several seeds."""
-    if spread is None:
-        return "–"
-    return f"{one(spread.mean)} ± {one(spread.sd)} (n={spread.n})" if spread.sd is not None else one(spread.mean)
-
-
-def _accuracy(spread: Spread | None) -> str:
-    return spread_text(spread, percent)
-
-
-def _loss(spread: Spread | None) -> str:
-    return spread_text(spread, lambda v: f"{v:.4f}" if abs(v) < 1000 else f"{v:.3g}")
-
-
-def _whole(number: float | None) -> str:
-    return "–" if number is None else f"{number:,.0f}"
-
-
-def _epochs_text(epochs: Sequence[int]) -> str:
-    return "–" if not epochs else str(epochs[0]) if min(epochs) == max(epochs) else f"{min(epochs)}–{max(epochs)}"
-
-
-def _run_total(s: Summary) -> list[float]:
-    return [math.fsum(v for t in r.times if not math.isnan(v := summaries_of.value(t, "seconds"))) for r in s.counted if r.times]
-
-
-def _total_text(totals: Sequence[float]) -> str:
-    return "–" if not totals else duration(totals[0]) if len(totals) == 1 else f"{len(totals)} × {duration(sum(totals) / len(totals))}"
-
-
-def _epochs_done(s: Summary) -> tuple[int, int]:
-    return max((len(r.epochs) for r in s.counted), default=0), s.experiment.settings.train.epochs
-
-
-def _state(s: Summary) -> str:
-    words = [r.status for r in s.runs if r.status != "waiting"] + ["waiting"] * len(s.waiting_seeds)
-    told = dict.fromkeys(words)
-    return ", ".join(w if len(told) == 1 else f"{words.count(w)} {w}" for w in told)
-
-
-def _data_name(s: Summary) -> str:
-    return str((s.effective.get("data") or {}).get("name", s.experiment.settings.data.name))
-
-
-# --- the columns: one line each ---
-
-COLUMNS: dict[str, Column] = {
-    "experiment": Column("experiment", lambda s: s.name, right=False),
-    "diff": Column("diff", lambda s: s.diff, lambda v: v or "–", right=False),
-    "best_val_acc": Column("best val. acc.", summaries_of.best_val_acc, _accuracy, marks=True),
-    "epoch_of_best": Column("epoch of best", summaries_of.best_epochs, _epochs_text),
-    "last_val_acc": Column("last", lambda s: summaries_of.last(s, "val_acc"), _accuracy),
-    "train_acc": Column("train acc.", lambda s: summaries_of.last(s, "train_acc"), _accuracy),
-    "test_acc": Column("test acc.", lambda s: summaries_of.spread(s, lambda r: summaries_of.value(r.test or {}, "test_acc")), _accuracy),
-    "time_per_epoch": Column("time per epoch", summaries_of.median_time, duration),
-    "parameters": Column("parameters", lambda s: (s.effective.get("model") or {}).get("num_parameters"), _whole),
-    "val_loss": Column("val. loss", lambda s: summaries_of.last(s, "val_loss"), _loss),
-    "train_loss": Column("train loss", lambda s: summaries_of.last(s, "train_loss"), _loss),
-    "seeds": Column("seeds", lambda s: s.seeds, lambda v: ", ".join(map(str, v))),
-    "epochs": Column("epochs", _epochs_done, lambda v: f"{v[0]}" if v[0] == v[1] else f"{v[0]} of {v[1]}"),
-    "lr": Column("lr", lambda s: s.facts.get("optimizer.lr"), show),
-    "total_time": Column("total time", _run_total, _total_text),
-    "images_per_second": Column("images per second", lambda s: summaries_of.median_time(s, "images_per_second"), _whole),
-    "state": Column("state", _state, right=False),
-    "dataset": Column("dataset", _data_name, lambda v: printable(v, 80), right=False),
-    "started": Column("started", lambda s: summaries_of.date(summaries_of.started([s])), right=False),
-    "finished": Column("finished", lambda s: "–" if s.unfinished else summaries_of.date(summaries_of.stopped([s])), right=False),
-}
-DEFAULT_COLUMNS = ("experiment", "diff", "best_val_acc", "epoch_of_best", "last_val_acc", "train_acc", "time_per_epoch", "parameters")
-_BY_HEADING = {c.heading: name for name, c in COLUMNS.items()}
-
-
-def column_name(text: str) -> str:
-    """Return the name in COLUMNS for a name or a heading.
-
-    Raises:
-        ZhurnalError: there is no such column; names the nearest and all.
-    """
-    word = text.strip().lower()
-    word = _BY_HEADING.get(word, re.sub(r"[^a-z]+", "_", word).strip("_"))
-    if word not in COLUMNS:
-        raise ZhurnalError(f"column '{printable(text, 60)}' is unknown{did_you_mean(word, COLUMNS) or ';'} columns are {list_names(COLUMNS)}")
-    return word
+    @property
+    def cells(self) -> list[tuple[str, ...]]:
+        """The texts of all rows."""
+        return [row.cells for row in self.rows]
 
 
 # --- making a table ---
@@ -175,7 +79,13 @@ def tabulate(summaries: Sequence[Summary], *, columns: Sequence[str] = DEFAULT_C
         cells = tuple(_cell(c, v, s) for c, v in zip(wanted, values, strict=True))
         rows.append(Row(s.name, values, cells))
     picked = [COLUMNS[c] for c in wanted]
-    return Table(wanted, tuple(c.heading for c in picked), tuple(c.right for c in picked), tuple(rows), tuple(_caption(told, wanted, against_parent)))
+    return Table(
+        wanted,
+        tuple(c.heading for c in picked),
+        tuple(i for i, c in enumerate(picked) if c.right),
+        tuple(rows),
+        tuple(_caption(told, wanted, against_parent)),
+    )
 
 
 def _cell(column: str, value: Any, s: Summary) -> str:
@@ -274,7 +184,7 @@ def _caption(told: Sequence[Summary], columns: Sequence[str], against_parent: bo
     return lines
 
 
-def _together(pairs: Any) -> list[tuple[str, list[str]]]:
+def _together(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for text, name in pairs:
         if text:
@@ -287,7 +197,7 @@ def _together(pairs: Any) -> list[tuple[str, list[str]]]:
 
 def markdown(table: Table) -> str:
     """Return a table as GitHub's Markdown, its caption under it."""
-    lines = ["| " + " | ".join(table.headings) + " |", "|" + "|".join("--:" if r else "---" for r in table.right) + "|"]
+    lines = ["| " + " | ".join(table.headings) + " |", "|" + "|".join("--:" if i in table.right else "---" for i in range(len(table.headings))) + "|"]
     lines += ["| " + " | ".join(escape_markdown(c) for c in row.cells) + " |" for row in table.rows]
     if table.caption:
         lines += ["", *("<br>\n".join(escape_markdown(line) for line in table.caption)).split("\n")]
@@ -338,7 +248,12 @@ def escape_latex(text: str) -> str:
 
 def latex(table: Table) -> str:
     """Return a table for LaTeX with the package booktabs, its caption under it."""
-    lines = [r"\begin{table}", r"  \centering", r"  \begin{tabular}{" + "".join("r" if r else "l" for r in table.right) + "}", r"    \toprule"]
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        r"  \begin{tabular}{" + "".join("r" if i in table.right else "l" for i in range(len(table.headings))) + "}",
+        r"    \toprule",
+    ]
     lines += ["    " + " & ".join(escape_latex(h) for h in table.headings) + r" \\", r"    \midrule"]
     lines += ["    " + " & ".join(escape_latex(c) for c in row.cells) + r" \\" for row in table.rows]
     lines += [r"    \bottomrule", r"  \end{tabular}"]
@@ -362,3 +277,6 @@ def to_json(table: Table) -> str:
     ]
     whole = {"columns": table.columns, "headings": table.headings, "rows": rows, "caption": table.caption}
     return orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
+
+
+__all__ = ["COLUMNS", "DEFAULT_COLUMNS", "Row", "Table", "column_name", "compare", "csv", "latex", "markdown", "tabulate", "to_json"]

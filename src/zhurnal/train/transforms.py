@@ -41,10 +41,35 @@ def make(name: str, image: Shape) -> Transform:
         DataError: no such transform.
     """
     if is_own(name):
-        raise DataError(f"data.transform is {name}: transforms of your own are not supported yet; take {list_names(TRANSFORMS)}")
+        raise DataError(f"data.transform is {name}, a transform of your own, which is not supported yet; take {list_names(TRANSFORMS)}")
     if name not in TRANSFORMS:
         raise DataError(f"data.transform is '{name}', which is none of {list_names(TRANSFORMS)}{did_you_mean(name, TRANSFORMS)}")
     return TRANSFORMS[name](image)
+
+
+def from_function(name: str, function: Apply) -> Transform:
+    """Return a transform of the user's own: a function(images_NCHW, draws_ND) -> images_NCHW, all images uint8, with an attribute `num_draws`.
+
+    It must keep this file's promises itself; shape and type of what it returns are checked for every batch.
+
+    Raises:
+        DataError: the function has no usable `num_draws`; from `apply`, it returned something else than images like those it was given.
+    """
+    num_draws = getattr(function, "num_draws", None)
+    if not isinstance(num_draws, int) or num_draws < 0:
+        raise DataError(
+            f"data.transform is {name}: the function's num_draws is {num_draws}, must be how many random numbers an image needs: write "
+            f" {name.rpartition(':')[2]}.num_draws = 3"
+        )
+
+    def apply(images_NCHW: Tensor, draws_ND: Tensor) -> Tensor:
+        changed = function(images_NCHW, draws_ND)
+        if not isinstance(changed, Tensor) or changed.shape != images_NCHW.shape or changed.dtype != torch.uint8:
+            got = f"{changed.dtype} {tuple(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__
+            raise DataError(f"data.transform is {name}: it returned {got}, must return torch.uint8 {tuple(images_NCHW.shape)}, as it was given")
+        return changed
+
+    return Transform(num_draws, apply)
 
 
 def normalizer(mean: Sequence[float] | None, std: Sequence[float] | None, device: torch.device | str = "cpu") -> Callable[[Tensor], Tensor]:
@@ -73,12 +98,12 @@ def init(image: Shape) -> Transform:
 
 
 def augment_simple(image: Shape) -> Transform:
-    """Pad with black by an eighth of the smaller side (4 pixels for 32, 1 for 8), crop to the old size anywhere, flip left to right with p=.5."""
-    padding = round(min(image[1:]) / 8)
+    """Pad with black by an eighth of the smaller side (4 pixels for 32, 1 for 8 and less), crop to the old size anywhere, flip with p=.5."""
+    padding = max(1, round(min(image[1:]) / 8))
 
     def apply(images_NCHW: Tensor, draws_N3: Tensor) -> Tensor:
         tops_N, lefts_N = _below(draws_N3[:, 0], 2 * padding + 1), _below(draws_N3[:, 1], 2 * padding + 1)
-        padded = torch.nn.functional.pad(images_NCHW, (padding,) * 4) if padding else images_NCHW
+        padded = torch.nn.functional.pad(images_NCHW, (padding,) * 4)
         return crop(padded, tops_N, lefts_N, image[1:], draws_N3[:, 2] < 0.5)
 
     return Transform(3, apply)
@@ -130,7 +155,7 @@ def crop(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tuple[int, 
     cols_NW = cols_W.expand(num, -1) if flips_N is None else torch.where(flips_N[:, None], cols_W.flip(0), cols_W)
     at_NHW = ((tops_N[:, None] + rows_H) * width)[:, :, None] + (lefts_N[:, None] + cols_NW)[:, None, :]
     at_N1P = at_NHW.view(num, 1, size[0] * size[1]).to(images_NCHW.device)
-    return images_NCHW.reshape(num, channels, -1).gather(2, at_N1P.expand(-1, channels, -1)).view(num, channels, *size)
+    return images_NCHW.flatten(2).gather(2, at_N1P.expand(-1, channels, -1)).view(num, channels, *size)
 
 
 def resize(images_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
@@ -153,7 +178,7 @@ def rotate(images_NCHW: Tensor, angles_N: Tensor) -> Tensor:
     rows_NHW = (sin_N11 * x_1W + cos_N11 * y_H1 + (height - 1) / 2).round_().long()
     inside_NHW = (cols_NHW >= 0) & (cols_NHW < width) & (rows_NHW >= 0) & (rows_NHW < height)
     at_N1P = (rows_NHW * width + cols_NHW).mul_(inside_NHW).view(num, 1, height * width)
-    turned = images_NCHW.reshape(num, channels, -1).gather(2, at_N1P.expand(-1, channels, -1)).view_as(images_NCHW)
+    turned = images_NCHW.flatten(2).gather(2, at_N1P.expand(-1, channels, -1)).view_as(images_NCHW)
     return turned.mul_(inside_NHW[:, None])
 
 

@@ -16,7 +16,7 @@ from ...core.progress import Progress, silent
 from ...core.settings import DATASETS, Data, Normalize
 from ...core.text import did_you_mean, list_names
 from . import builtin, folder, splits
-from .cache import available_memory
+from . import cache as cached
 from .images import InMemory, Prepared, Split
 from .loaded import Loaded, fit, mean_std, moments_of
 
@@ -84,7 +84,7 @@ def prepare(data: Data, *, root: Path, base: Path, cache: Path, download: bool =
 
 
 def _load(data: Data, root: Path, base: Path, cache: Path, download: bool, progress: Progress) -> Loaded:
-    available = available_memory()
+    available = cached.available_memory()
 
     def fits(num_bytes: int) -> bool:
         return num_bytes < MEMORY_SHARE * available

@@ -24,6 +24,7 @@ from .decode import SUFFIXES, BadImage
 
 LARGEST_FILE = 256_000_000  # bytes, uncompressed
 MOST_NAMED = 20
+_NO_FILE = -1  # the size of a link to nowhere or a pipe: an image that cannot be read, not an absent one
 _LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 
@@ -98,6 +99,8 @@ def name_some(lines: Sequence[str], sep: str = ", ") -> str:
 
 
 def _read(listing: Listing, file: Found) -> bytes:
+    if file.size == _NO_FILE:
+        raise BadImage("is a link to nowhere, or no plain file")
     if file.size > LARGEST_FILE:
         raise BadImage(f"holds {file.size:,} bytes, more than {LARGEST_FILE // 1_000_000} MB")
     try:
@@ -129,8 +132,8 @@ def _list_folder(path: Path) -> Listing:
                         folders.add(inside)
                         walk(Path(entry.path), inside, above | {(stat.st_dev, stat.st_ino)})
                 else:
-                    stat = entry.stat(follow_symlinks=entry.is_file())  # a link to nowhere is an unreadable image, not an absent one
-                    files.append(Found(inside, stat.st_size, stat.st_mtime_ns))
+                    stat = entry.stat(follow_symlinks=entry.is_file())
+                    files.append(Found(inside, stat.st_size if entry.is_file() else _NO_FILE, stat.st_mtime_ns))
 
     try:
         walk(path, (), frozenset())
@@ -270,6 +273,8 @@ def _hashes(path: Path, images: list[Found], cache: Path, progress: Progress) ->
         before = known.get("/".join(file.parts))
         if isinstance(before, list) and before[:2] == [file.size, file.mark] and len(before) == 3:
             return str(before[2])
+        if file.size == _NO_FILE:
+            return "unreadable"
         try:
             with path.joinpath(*file.parts).open("rb") as opened:
                 return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,69 @@
+"""What every transform promises: shape, type, batches that do not matter, images left alone."""
+
+import pytest
+import torch
+
+from zhurnal.core import settings
+from zhurnal.train import random, transforms
+
+
+@pytest.fixture(params=sorted(transforms.TRANSFORMS))
+def name(request):
+    return request.param
+
+
+@pytest.fixture(params=[(3, 32, 32), (1, 28, 28), (3, 9, 14), (1, 4, 4), (3, 96, 64)], ids=str)
+def shape(request):
+    return request.param
+
+
+def batch(name, shape, num=37):
+    transform = transforms.make(name, shape)
+    images = torch.randint(0, 256, (num, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    return transform, images, random.uniform(7, random.AUGMENT, 2, torch.arange(num), transform.num_draws)
+
+
+def test_every_name_in_the_settings_is_there():
+    assert set(transforms.TRANSFORMS) == set(settings.TRANSFORMS)
+
+
+def test_shape_and_type_stay(name, shape):
+    transform, images, draws = batch(name, shape)
+    after = transform.apply(images, draws)
+    assert (after.shape, after.dtype, after.device) == (images.shape, torch.uint8, images.device)
+    assert after.is_contiguous()
+
+
+def test_an_image_does_not_depend_on_its_batch(name, shape):
+    transform, images, draws = batch(name, shape)
+    together = transform.apply(images, draws)
+    alone = torch.cat([transform.apply(images[n : n + 1], draws[n : n + 1]) for n in range(len(images))])
+    backwards = transform.apply(images.flip(0), draws.flip(0)).flip(0)
+    assert torch.equal(together, alone)
+    assert torch.equal(together, backwards)
+
+
+def test_normalized_images_do_not_depend_on_their_batch(shape):
+    _, images, _ = batch("init", shape)
+    normalize = transforms.normalizer([0.47] * shape[0], [0.21] * shape[0])
+    assert torch.equal(normalize(images), torch.cat([normalize(image[None]) for image in images]))
+
+
+def test_the_images_given_are_left_alone(name, shape):
+    transform, images, draws = batch(name, shape)
+    copy, copy_of_draws = images.clone(), draws.clone()
+    transform.apply(images, draws)
+    assert torch.equal(images, copy)
+    assert torch.equal(draws, copy_of_draws)
+
+
+def test_augmentation_does_something(name, shape):
+    if name == "init":
+        pytest.skip("init leaves images as they are")
+    transform, images, draws = batch(name, shape)
+    assert (transform.apply(images, draws) != images).flatten(1).any(1).float().mean() > 0.5
+
+
+def test_an_empty_batch(name, shape):
+    transform, images, draws = batch(name, shape)
+    assert transform.apply(images[:0], draws[:0]).shape == (0, *shape)

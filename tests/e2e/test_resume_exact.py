@@ -1,0 +1,196 @@
+"""Resume is exact: a run killed with SIGKILL, again and again and at chosen moments, ends with the same weights and record, to the byte, as one left alone.
+
+Real processes are killed. They come from a fork server that has torch imported already, so a kill costs milliseconds.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from zhurnal.api import Lab
+from zhurnal.store import files, runs
+
+pytestmark = pytest.mark.slow
+
+NET = '''
+from torch import nn
+
+class Net(nn.Module):
+    """Has all that is hard to resume: dropout, batch norm, a second branch of randomness."""
+
+    def __init__(self, image, num_classes, width=8):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(image[0], width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Dropout2d(0.2),
+            nn.Flatten(), nn.Dropout(0.5), nn.Linear(width * image[1] * image[2], num_classes))
+
+    def forward(self, images_NCHW):
+        return self.layers(images_NCHW)
+'''
+CHANGES = {
+    "model": "my_net.py:Net",
+    "data": "digits",
+    "data.transform": "augment",
+    "optimizer": "adam",
+    "optimizer.lr": 0.003,
+    "scheduler": "step",
+    "scheduler.step_size": 2,
+    "scheduler.gamma": 0.5,
+    "train.epochs": 5,
+    "train.batch_size": 100,
+    "train.log_every": 4,
+    "train.checkpoint_seconds": 0.0,
+    "train.num_threads": 1,
+    "train.tensorboard": False,
+}
+
+
+def child(folder: str, point: str, count: int) -> None:
+    """Run e0001; kill this process with SIGKILL the `count`-th time that `point` is reached."""
+    from zhurnal.train import run as running
+    from zhurnal.train import state
+
+    left = [count]
+
+    def die_in(module: object, name: str, *, after: bool) -> None:
+        real = getattr(module, name)
+
+        def wrapped(*args: object, **options: object) -> object:
+            left[0] -= 1
+            result = real(*args, **options) if after or left[0] else None
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        setattr(module, name, wrapped)
+
+    points = {
+        "after a step": (running, "train_step", True),
+        "in validation": (running, "evaluate", False),
+        "after validation": (running, "evaluate", True),
+        "before a file of a checkpoint": (state.files, "write", False),
+        "after a file of a checkpoint": (state.files, "write", True),
+        "at the best weights": (state, "save_best", True),
+        "after a checkpoint": (state, "save", True),
+    }
+    if point != "at any time":
+        module, name, after = points[point]
+        die_in(module, name, after=after)
+    # the pause between checkpoints, which keeps them cheap, would keep them rare in a run of two seconds
+    running.CHECKPOINT_SHARE = 1.0
+    running.run(Lab(folder), "e0001")
+
+
+@pytest.fixture(scope="module")
+def context() -> multiprocessing.context.BaseContext:
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["zhurnal.train.run", "zhurnal.train.setup", "sklearn.datasets"])
+    return found
+
+
+def make_lab(folder: Path) -> Lab:
+    lab = Lab(Lab.init(folder).folder)
+    (folder / "my_net.py").write_text(NET)
+    lab.new(CHANGES, question="Is it exact?")
+    return lab
+
+
+def attempt(context, lab: Lab, point: str, count: int, seconds: float | None = None) -> int:
+    process = context.Process(target=child, args=(str(lab.folder), point, count))
+    process.start()
+    process.join(seconds if seconds is not None else 120)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process.exitcode
+
+
+@pytest.fixture(scope="module")
+def undisturbed(context, tmp_path_factory) -> tuple[bytes, str]:
+    lab = make_lab(tmp_path_factory.mktemp("labs") / "undisturbed")
+    assert attempt(context, lab, "at any time", 0) == 0
+    return outcome(lab)
+
+
+def outcome(lab: Lab) -> tuple[bytes, str]:
+    """Return the record, to the byte, and the hash of the best weights file."""
+    run = lab.runs("e0001")[0]
+    assert run.finished
+    return (run.folder / "record.jsonl").read_bytes(), files.sha256(lab.logs / "e0001_model_best.pth")
+
+
+POINTS = [
+    ("after a step", [1, 12, 13, 14, 27]),
+    ("in validation", [1, 3]),
+    ("after validation", [2, 6]),
+    ("before a file of a checkpoint", [1, 2, 3, 7, 8]),
+    ("after a file of a checkpoint", [1, 2, 5, 6]),
+    ("at the best weights", [1, 2]),
+    ("after a checkpoint", [1, 4]),
+]
+
+
+@pytest.mark.parametrize(("point", "counts"), POINTS, ids=[p for p, _ in POINTS])
+def test_killed_at_a_chosen_moment(context, tmp_path, undisturbed, point, counts):
+    lab = make_lab(tmp_path / "lab")
+    for count in counts:
+        assert attempt(context, lab, point, count) in (-signal.SIGKILL, 0)
+        assert lab.runs("e0001")[0].status in ("waiting", "interrupted", "finished")
+    assert attempt(context, lab, "at any time", 0) == 0
+    assert outcome(lab) == undisturbed
+    events, problems = runs.record.read(lab.run_folder("e0001", 42) / "events.jsonl")
+    assert not problems
+    assert not [e for e in events if e["kind"] == "warning" and "not exact" in e["text"]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments(context, tmp_path, undisturbed, seed):
+    draw = random.Random(seed)
+    lab = make_lab(tmp_path / "lab")
+    kills = 0
+    for _ in range(12):
+        # nothing happens before the run has set up: begin to count when its lock is held
+        process = context.Process(target=child, args=(str(lab.folder), "at any time", 0))
+        process.start()
+        deadline = time.monotonic() + 60
+        while not runs.is_locked(lab.run_folder("e0001", 42)) and process.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.join(draw.uniform(0.05, 1.2))
+        if not process.is_alive():
+            assert process.exitcode == 0
+            break
+        process.kill()
+        process.join()
+        kills += 1
+    assert kills >= 1
+    assert attempt(context, lab, "at any time", 0) == 0
+    assert outcome(lab) == undisturbed
+
+
+def test_a_torn_line_and_a_damaged_checkpoint_are_told_and_survived(context, tmp_path, undisturbed):
+    lab = make_lab(tmp_path / "lab")
+    assert attempt(context, lab, "after a step", 40) == -signal.SIGKILL
+    home = lab.run_folder("e0001", 42)
+    newest = max((home / "checkpoints").glob("state-*.pt"))
+    damaged = bytearray(newest.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    newest.write_bytes(damaged)
+    with (home / "record.jsonl").open("ab") as file:
+        file.write(b'{"kind":"iter","step":41,"lo')
+    assert attempt(context, lab, "at any time", 0) == 0
+    assert outcome(lab) == undisturbed
+    told = " ".join(lab.runs("e0001")[0].warnings)
+    assert newest.name in told
+    assert "damaged" in told
+    assert "torn" in told
+
+
+def test_another_run_of_the_same_experiment_is_refused(context, tmp_path):
+    lab = make_lab(tmp_path / "lab")
+    with runs.locked(lab.run_folder("e0001", 42), "e0001"), pytest.raises(Exception, match=f"already running .process {os.getpid()}"):
+        lab.run("e0001")
