@@ -101,7 +101,8 @@ def make_run(
         "continue": experiment.continues,
         "data": {
             "name": settings.data.name, "fingerprint": "c1fa" * 16, "classes": ["airplane", "automobile"], "image": [3, 32, 32],
-            "num_train": 45_000, "num_val": 5_000, "num_test": 10_000, "mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.201], "validation": validation, "notes": [],
+            "num_train": 45_000, "num_val": 5_000, "num_test": 10_000, "mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.201],
+            "validation": validation, "notes": [],
         } | (data or {}),
         "model": {"num_parameters": PARAMETERS.get(settings.model.name, 1000)},
         "optimizer": [{"lr": settings.optimizer.lr, "num_parameters": PARAMETERS.get(settings.model.name, 1000)}],

@@ -1,4 +1,4 @@
-"""Resume is exact: a run killed with SIGKILL, again and again and at chosen moments, ends with the same weights and record, to the byte, as one left alone.
+"""Resume is exact: a run killed with SIGKILL, again and again and at chosen moments, ends with the same weights and record as one left alone.
 
 Real processes are killed. They come from a fork server that has torch imported already, so a kill costs milliseconds.
 """

@@ -15,8 +15,12 @@ def test_numbers_printed_read_back(found):
 
 
 optimizers = st.one_of(
-    st.fixed_dictionaries({"name": st.just("sgd"), "lr": st.floats(1e-6, 1), "momentum": st.sampled_from([0.0, 0.5, 0.9]), "weight_decay": st.floats(0, 0.1)}),
-    st.fixed_dictionaries({"name": st.sampled_from(["adam", "adamw"]), "lr": st.floats(1e-6, 1), "betas": st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)).map(list)}),
+    st.fixed_dictionaries(
+        {"name": st.just("sgd"), "lr": st.floats(1e-6, 1), "momentum": st.sampled_from([0.0, 0.5, 0.9]), "weight_decay": st.floats(0, 0.1)}
+    ),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["adam", "adamw"]), "lr": st.floats(1e-6, 1), "betas": st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)).map(list)}
+    ),
     st.fixed_dictionaries({"name": st.just("rmsprop"), "alpha": st.floats(0, 0.99), "momentum": st.floats(0, 0.9)}),
 )
 models = st.one_of(
@@ -24,7 +28,9 @@ models = st.one_of(
     st.fixed_dictionaries({"name": st.sampled_from(["vgg", "vgg_bn"]), "relu_inside": st.booleans(), "num_fc": st.sampled_from([1, 3])}),
     st.fixed_dictionaries({"name": st.just("net.py:Net"), "width": st.integers(1, 9)}),
 )
-schedulers = st.one_of(st.just("none"), st.fixed_dictionaries({"name": st.just("step"), "step_size": st.integers(1, 99), "gamma": st.floats(0.01, 1)}))
+schedulers = st.one_of(
+    st.just("none"), st.fixed_dictionaries({"name": st.just("step"), "step_size": st.integers(1, 99), "gamma": st.floats(0.01, 1)})
+)
 data = st.fixed_dictionaries(
     {
         "name": st.sampled_from(["digits", "cifar10"]),
@@ -60,7 +66,13 @@ def test_settings_written_out_are_no_difference(found: Settings):
 
 
 plain = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(codec="utf-8"))),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**53), 2**53),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(st.characters(codec="utf-8")),
+    ),
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=5,
 )

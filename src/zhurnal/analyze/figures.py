@@ -8,6 +8,7 @@ import hashlib
 import io
 import math
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,11 +111,11 @@ def draw_all(summaries: Sequence[Summary], kinds: Sequence[str], folder: Path) -
 def render(summaries: Sequence[Summary], kind: str, formats: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
     """Return a figure's bytes for each format; empty where no experiment has anything to show."""
     what = KINDS[check_kind(kind)]
-    told = [(s, _curves(s, what)) for s in table.with_diffs(summaries)]
-    shown = [(s, found) for s, found in told if any(c.any for c in found)]
+    shown = [(s, found) for s in table.with_diffs(summaries) if _anything(found := _curves(s, what))]
     if not shown:
         return {}
-    with _matplotlib():
+    with _matplotlib(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks: the SVG shows it
         figure = _figure([s for s, _ in shown], [c for _, c in shown], what)
         result = {}
         for ending in formats:
@@ -122,6 +123,15 @@ def render(summaries: Sequence[Summary], kind: str, formats: Sequence[str] = ("p
             figure.savefig(out, format=ending, metadata={"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}.get(ending))
             result[ending] = out.getvalue()
     return result
+
+
+def has_something(summaries: Sequence[Summary], kind: str) -> bool:
+    """Return whether a figure has anything to show, so that it is drawn."""
+    return any(_anything(_curves(s, KINDS[check_kind(kind)])) for s in summaries)
+
+
+def _anything(found: Sequence[Curve]) -> bool:
+    return any(c.any for c in found)
 
 
 def _curves(s: Summary, kind: Kind) -> list[Curve]:

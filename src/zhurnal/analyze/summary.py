@@ -63,9 +63,10 @@ class Summary:
 
     @property
     def waiting_seeds(self) -> tuple[int, ...]:
-        """The seeds of the settings that were not started."""
+        """The seeds that were asked for and not started."""
         started = {r.seed for r in self.runs if r.status != "waiting"}
-        return tuple(s for s in self.experiment.settings.seeds if s not in started)
+        asked = (*self.experiment.settings.seeds, *(r.seed for r in self.runs))
+        return tuple(s for s in dict.fromkeys(asked) if s not in started)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -80,11 +81,10 @@ class Summary:
     @property
     def unfinished(self) -> str:
         """What is not finished, for a person; empty where all seeds finished."""
-        states = [(f"seed {r.seed} " if len(self.runs) > 1 else "") + printable(r.state(), 200) for r in self.runs if not r.finished]
-        states = [s for s in states if not s.endswith("waiting")]
+        states = [(f"seed {r.seed} " if len(self.runs) > 1 else "") + printable(r.state(), 200) for r in self.runs if r.status not in ("finished", "waiting")]
         if self.waiting_seeds:
             whose = f"seed{'s' * (len(self.waiting_seeds) > 1)} {', '.join(map(str, self.waiting_seeds))} "
-            states.append((whose if self.runs else "") + "waiting")
+            states.append((whose if len(self.runs) > 1 or states else "") + "waiting")
         if not states:
             return ""
         if any(r.finished for r in self.runs):

@@ -6,7 +6,7 @@ A `ZhurnalError` is printed and ends with status 2; Ctrl-C with 130; anything el
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -115,7 +115,7 @@ def init(folder: str, title: str) -> None:
     from ..api import Lab
 
     lab = Lab.init(folder, title)
-    click.echo(f"lab made in {lab.folder}\nnext: zhurnal new model=lenet data=digits -m \"What do I want to know?\"")
+    click.echo(f'lab made in {lab.folder}\nnext: zhurnal new model=lenet data=digits -m "What do I want to know?"')
 
 
 @cli.command()
@@ -156,7 +156,9 @@ def _tell_new(lab: "Lab", made: Sequence[Any]) -> None:
     from ..core import diff, numbers
 
     for e in made:
-        click.echo(f"{e.name} written to experiments/{e.name}.yaml" + (f": {e.parent} with {diff.short(e.changes) or 'no change'}" if e.parent else ""))
+        click.echo(
+            f"{e.name} written to experiments/{e.name}.yaml" + (f": {e.parent} with {diff.short(e.changes) or 'no change'}" if e.parent else "")
+        )
     for note in dict.fromkeys(n for e in made for n in e.notes):
         click.echo(f"  {note}")
     if made[0].header():
@@ -216,10 +218,12 @@ def diff(ctx: click.Context, first: str, second: str) -> None:
 @click.argument("experiments")
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "csv", "latex", "json"]), default="table", show_default=True)
 @click.option("--columns", help="Columns, separated by commas; `--columns help` lists them.")
-@click.option("--diff", "against", type=click.Choice(["rows", "parent"]), default="rows", show_default=True, help="Tell rows apart, or from their parents.")
+@click.option(
+    "--diff", "against", type=click.Choice(["rows", "parent"]), default="rows", show_default=True, help="Tell rows apart, or from their parents."
+)
 @click.option("--figures", default="", help="Kinds of figures to draw, separated by commas; `all`, or `none`.")
 @click.pass_context
-def compare(ctx: click.Context, experiments: str, form: str, columns: str | None, against: str, figures: str) -> None:
+def compare(ctx: click.Context, experiments: str, form: str, columns: str | None, against: Literal["rows", "parent"], figures: str) -> None:
     """Compare experiments: the table, and figures in journal/fig."""
     from .showing import show_comparison
 

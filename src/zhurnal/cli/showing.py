@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -70,7 +70,9 @@ def list_experiments(lab: Lab, names: Sequence[str]) -> None:
         runs = lab.runs(name)
         what = f"{e.parent}: {differences.short(e.changes) or 'no change'}" if e.parent else f"{e.settings.model.name} on {e.settings.data.name}"
         started = min((r.started for r in runs if r.started), default="")
-        rows.append([name, f"{what}{f' ({e.header()})' if e.header() else ''}", e.question, state_of(runs), best_of(runs), started[:16].replace("T", " ")])
+        rows.append(
+            [name, f"{what}{f' ({e.header()})' if e.header() else ''}", e.question, state_of(runs), best_of(runs), started[:16].replace("T", " ")]
+        )
     print_table(["experiment", "diff", "question", "state", "best val. acc.", "started"], rows, right=(4,), shrink=(1, 2, 3))
     for problem in problems:
         click.secho(f"error: {problem}", fg="red", err=True)
@@ -83,7 +85,11 @@ def show_experiment(lab: Lab, name: str) -> None:
     e = lab.experiment(name)
     runs = lab.runs(name)
     click.secho(f"{e.name}  {e.question or 'no question'}", bold=True)
-    pairs = [("parent", e.parent or "none"), ("diff", differences.short(e.changes) or ("no change" if e.parent else "full settings")), ("starts from", e.header())]
+    pairs = [
+        ("parent", e.parent or "none"),
+        ("diff", differences.short(e.changes) or ("no change" if e.parent else "full settings")),
+        ("starts from", e.header()),
+    ]
     pairs += [("series", e.series or ""), ("created", e.created.replace("T", " "))]
     for key, value in pairs:
         if value:
@@ -124,7 +130,7 @@ def _value(value: Any) -> str:
     return "–" if value is None else show(value)
 
 
-def show_comparison(lab: Lab, names: Sequence[str], *, form: str, columns: str | None, against: str, figures: str) -> None:
+def show_comparison(lab: Lab, names: Sequence[str], *, form: str, columns: str | None, against: Literal["rows", "parent"], figures: str) -> None:
     """Print the comparison of experiments, and draw figures when asked."""
     from ..analyze import table
 

@@ -139,8 +139,8 @@ def short(changes: Mapping[str, Any]) -> str:
 def tell_apart(facts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return for each experiment the values of all settings that are not the same in all of them.
 
-    `facts` are flat effective settings (`Experiment.facts`). Where a part differs (`optimizer.name`), its options are told only where they differ between
-    experiments that have them, or where only some have them and the value is not the part's default.
+    `facts` are flat effective settings (`Experiment.facts`). Where a part differs (`optimizer.name`), its options are told only where they
+    differ between experiments that have them, or where only some have them and the value is not the part's default.
     """
     keys = list(dict.fromkeys(k for f in facts for k in f))
     rows: list[dict[str, Any]] = [{} for _ in facts]
@@ -168,7 +168,9 @@ def _is_default(section: str, key: str, facts: Mapping[str, Any]) -> bool:
 
 def check_changes(changes: Mapping[str, Any]) -> None:
     """Raise SettingsError where changes are empty texts or keys that cannot be settings; names and values are checked by `apply`."""
-    problems = [f"'{k}' is no setting: write section.key=value, such as train.epochs=80" for k in changes if not k or k.startswith(".") or k.endswith(".")]
+    problems = [
+        f"'{k}' is no setting: write section.key=value, such as train.epochs=80" for k in changes if not k or k.startswith(".") or k.endswith(".")
+    ]
     if problems:
         raise SettingsError(problems)
 
@@ -180,5 +182,15 @@ def facts(settings: Settings) -> dict[str, Any]:
 
 # Settings that cannot change what is learned.
 SPEED_ONLY = frozenset(
-    {"data.storage", "data.num_workers", "train.batch_size_val", "train.log_every", "train.checkpoint_seconds", "train.tensorboard", "train.device", "train.num_threads", "seeds"}
+    {
+        "data.storage",
+        "data.num_workers",
+        "train.batch_size_val",
+        "train.log_every",
+        "train.checkpoint_seconds",
+        "train.tensorboard",
+        "train.device",
+        "train.num_threads",
+        "seeds",
+    }
 )

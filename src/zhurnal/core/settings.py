@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from .errors import SettingsError
+from .explain import explain
 from .text import did_you_mean, list_names, show
 
 Int = Annotated[int, Strict()]
@@ -75,8 +76,12 @@ class Data(Section):
     )
     split_seed: Annotated[Int, Field(ge=0)] = Field(0, description="seed of the split into training and validation images")
     subset: Annotated[Int, Field(gt=0)] | None = Field(None, description="train on this many images, the same number of each class")
-    transform: Annotated[Str, AfterValidator(_known_transform)] = Field("init", description="what happens to training images: init, augment_simple, augment")
-    normalize: Normalize | Literal["data", "none"] = Field("data", description="data: mean and std of the training images; none; or {mean: [...], std: [...]}")
+    transform: Annotated[Str, AfterValidator(_known_transform)] = Field(
+        "init", description="what happens to training images: init, augment_simple, augment"
+    )
+    normalize: Normalize | Literal["data", "none"] = Field(
+        "data", description="data: mean and std of the training images; none; or {mean: [...], std: [...]}"
+    )
     image_size: Annotated[Int, Field(ge=4, le=2048)] | None = Field(None, description="height and width in pixels to resize to; none keeps the size")
     channels: Literal[1, 3] | None = Field(None, description="1 for gray, 3 for color; none takes what the images have")
     bad_images: Literal["stop", "skip"] = Field("stop", description="what an image that cannot be read does: stop, or skip (each is named)")
@@ -99,7 +104,9 @@ class Model(Section):
 
     common = frozenset({"name", "init", "weights"})
     name: Str
-    init: Annotated[Str, AfterValidator(_known_init)] = Field("default", description="default (PyTorch's), kaiming (the reference's `resnet`), xavier")
+    init: Annotated[Str, AfterValidator(_known_init)] = Field(
+        "default", description="default (PyTorch's), kaiming (the reference's `resnet`), xavier"
+    )
     weights: Str | None = Field(None, description="start from these weights: e0031:best, e0031:last, or a .pth file")
 
 
@@ -356,7 +363,7 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
         try:
             built[section] = cls.model_validate(dict(given))
         except ValidationError as error:
-            for key, text in dict(_explain(section, cls, item, given) for item in error.errors()).items():
+            for key, text in dict(explain(section, cls, item, given) for item in error.errors()).items():
                 problem(key, text)
     seeds = values.get("seeds", [42])
     if isinstance(seeds, int) and not isinstance(seeds, bool):
@@ -380,72 +387,8 @@ def _check_together(built: Mapping[str, Any], problem: Any) -> None:
     if data.name != "folder" and data.path:
         problem("data.path", f" is {data.path}, but data.name is {data.name}: set data=folder to read images of your own")
     if isinstance(data.normalize, Normalize) and len(data.normalize.mean) != len(data.normalize.std):
-        problem("data.normalize", f" has {len(data.normalize.mean)} means and {len(data.normalize.std)} deviations, must be one of each for every channel")
+        problem(
+            "data.normalize", f" has {len(data.normalize.mean)} means and {len(data.normalize.std)} deviations, must be one of each for every channel"
+        )
     if isinstance(optimizer, SGD) and optimizer.nesterov and optimizer.momentum == 0:
         problem("optimizer.nesterov", " is true, but optimizer.momentum is 0: Nesterov momentum needs a momentum above 0")
-
-
-_RULES = {
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "string_type": "must be a text",
-    "finite_number": "must be finite",
-    "list_type": "must be a list",
-    "tuple_type": "must be a list",
-    "literal_error": "must be {expected}",
-    "missing": "is missing",
-}
-
-
-def _explain(section: str, cls: type[Section], item: Any, given: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the key and the sentence for one of pydantic's errors about `given`."""
-    field = str(item["loc"][0]) if item["loc"] else ""
-    key = f"{section}.{field}" if field else section
-    kind, context, value = item["type"], item.get("ctx", {}), item["input"]
-    if kind == "extra_forbidden" and len(item["loc"]) == 1:
-        names = [n for n in cls.model_fields if n != "name"]
-        part = f"{section} {cls.model_fields['name'].default}" if section in PARTS else section
-        return key, f": {part} has no such setting{did_you_mean(field, names) or ';'} it has {list_names(names)}"
-    if field in cls.model_fields and len(item["loc"]) > 1 or kind == "literal_error":
-        return key, f" is {show(given.get(field, value))}, must be {_allowed(cls, field)}"
-    if kind == "value_error":
-        return key, f": {context['error']}"
-    rule = _RULES.get(kind, item["msg"]).format(**{k: show(v) for k, v in context.items()})
-    bounds = _bounds(cls, field)
-    return key, f" is {show(value)}, must be {bounds}" if bounds and kind.startswith(("greater", "less")) else f" is {show(value)}, {rule}"
-
-
-def _bounds(cls: type[Section], field: str) -> str:
-    """Return `above 0 and at most 100` for a number with two bounds."""
-    words = {"Gt": "above {gt}", "Ge": "at least {ge}", "Lt": "below {lt}", "Le": "at most {le}"}
-    found = []
-    for limit in cls.model_fields[field].metadata if field in cls.model_fields else ():
-        if type(limit).__name__ in words:
-            name = type(limit).__name__
-            found.append(words[name].format(**{name.lower(): show(getattr(limit, name.lower()))}))
-    return " and ".join(found)
-
-
-_ALLOWED = {
-    "data.validation": "a number above 0 and at most 0.5, or test",
-    "data.normalize": "data, none, or {mean: [...], std: [...]} with as many numbers above 0 in std as in mean",
-    "optimizer.betas": "two numbers from 0 to below 1, such as [0.9, 0.999]",
-}
-
-
-def _allowed(cls: type[Section], field: str) -> str:
-    section = "data" if cls is Data else "optimizer"
-    if f"{section}.{field}" in _ALLOWED:
-        return _ALLOWED[f"{section}.{field}"]
-    annotation = cls.model_fields[field].annotation
-    choices = [a for part in (annotation, *getattr(annotation, "__args__", ())) for a in getattr(part, "__args__", ()) if isinstance(a, (str, int))]
-    choices = choices or [a for a in getattr(annotation, "__args__", ()) if isinstance(a, (str, int))]
-    if choices:
-        return list_names(show(c) for c in dict.fromkeys(choices))
-    limits = [m for a in getattr(annotation, "__args__", ()) for m in getattr(a, "__metadata__", ())]
-    return "a whole number above 0, or none" if limits else "a value of another type"

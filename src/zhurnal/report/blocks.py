@@ -81,7 +81,7 @@ def parse(text: str, file: str, known: Collection[str]) -> list[Part]:
         JournalError: markers do not fit together; all problems, each with file, line, rule and way out.
     """
     parts: list[Part] = []
-    problems: list[str] = []
+    problems: list[tuple[int, str]] = []
     prose: list[str] = []
     open_at: tuple[str, str, str, int] | None = None  # name, sha, marker line, line number
     body: list[str] = []
@@ -91,7 +91,7 @@ def parse(text: str, file: str, known: Collection[str]) -> list[Part]:
         if match is None:
             if _ALMOST.match(line):
                 problems.append(
-                    f"{file}:{number}: '{printable(line.strip(), 60)}' is no marker: write <!-- zhurnal:begin NAME --> or <!-- zhurnal:end NAME -->"
+                    (number, f"'{printable(line.strip(), 60)}' is no marker: write <!-- zhurnal:begin NAME --> or <!-- zhurnal:end NAME -->"
                     " at the start of a line with nothing behind it, or take the line away"
                 )
             (prose if open_at is None else body).append(line)

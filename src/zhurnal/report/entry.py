@@ -212,9 +212,9 @@ def results(told: Sequence[Summary]) -> str:
         lines.append("No epoch was finished, so there is no accuracy.")
     times = sorted((t, s.name) for s in told if (t := summary.median_time(s)) is not None)
     if times:
-        (low, first), (high, last) = times[0], times[-1]
-        alike = duration(low) == duration(high)
-        lines.append(f"Time per epoch: {duration(low)}" + ("." if alike else f" ({first}) to {duration(high)} ({last})."))
+        (shortest, first), (longest, last) = times[0], times[-1]
+        alike = duration(shortest) == duration(longest)
+        lines.append(f"Time per epoch: {duration(shortest)}" + ("." if alike else f" ({first}) to {duration(longest)} ({last})."))
     noted: dict[str, list[str]] = {}
     for s in told:
         noted.setdefault(s.unfinished, []).append(s.name)
@@ -251,9 +251,10 @@ def kinds_for(told: Sequence[Summary]) -> tuple[str, ...]:
 def images(told: Sequence[Summary]) -> str:
     """Return the figures, as they were drawn into `fig/`."""
     shown = numbers.show(s.name for s in told)
-    has_epochs = any(r.epochs for s in told for r in s.runs)
     lines = []
-    for kind in kinds_for(told) if has_epochs else ():
+    for kind in kinds_for(told):
+        if not figures.has_something(told, kind):
+            continue
         alt = f"{figures.KINDS[kind].title} over epochs of {shown}"
         lines.append(f"![{alt}](fig/{quote(figures.file_stem([s.name for s in told], kind))}.png)")
     return "\n\n".join(lines) or "(no epoch was finished, so there is no curve)"

@@ -1,7 +1,7 @@
 """Files that are there whole or not at all.
 
-Promises: `write` replaces a file in one step (temporary file in the same folder, fsync, rename, fsync of the folder); `create` makes a file that must not
-exist yet, with all its content, in one step, so two processes can never both have made it.
+Promises: `write` replaces a file in one step (temporary file in the same folder, fsync, rename, fsync of the folder); `create` makes a file that
+must not exist yet, with all its content, in one step, so two processes can never both have made it.
 """
 
 import hashlib

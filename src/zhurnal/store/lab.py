@@ -1,10 +1,10 @@
 """The lab: a folder with `zhurnal.yaml`, experiments, their logs and the journal. Reads and makes experiments; numbers are never given twice.
 
-    zhurnal.yaml               title, data folder
-    experiments/e0039.yaml     an experiment
-    experiments/logs/          runs, and best weights as e0039_model_best.pth
-    journal/                   entries, figures
-    .zhurnal/                  caches; may be deleted at any time
+zhurnal.yaml               title, data folder
+experiments/e0039.yaml     an experiment
+experiments/logs/          runs, and best weights as e0039_model_best.pth
+journal/                   entries, figures
+.zhurnal/                  caches; may be deleted at any time
 """
 
 import datetime
@@ -119,9 +119,11 @@ class Lab:
     def config(self) -> Config:
         """What `zhurnal.yaml` says."""
         document = yamls.read(self.folder / CONFIG)
-        known = {"title": str, "data": str, "smallest_difference": (int, float)}
+        known: dict[str, type | tuple[type, ...]] = {"title": str, "data": str, "smallest_difference": (int, float)}
         problems = [
-            f"{document.place(k)}: {k}: unknown key{did_you_mean(k, known) or ';'} keys are {list_names(known)}" for k in document.values if k not in known
+            f"{document.place(k)}: {k}: unknown key{did_you_mean(k, known) or ';'} keys are {list_names(known)}"
+            for k in document.values
+            if k not in known
         ]
         problems += [
             f"{document.place(k)}: {k} must be a {'number' if k == 'smallest_difference' else 'text'}"
@@ -130,7 +132,7 @@ class Lab:
         ]
         if problems:
             raise SettingsError(problems)
-        found = {"title": self.folder.name, "data": "data", "smallest_difference": 0.5} | document.values
+        found: dict[str, Any] = {"title": self.folder.name, "data": "data", "smallest_difference": 0.5} | document.values
         return Config(found["title"], found["data"], float(found["smallest_difference"]))
 
     # --- experiments ---
@@ -176,14 +178,18 @@ class Lab:
         document = yamls.read(self.file(name))
         values = document.values
         problems = [
-            f"{document.place(k)}: {k}: unknown key{did_you_mean(k, FILE_KEYS) or ';'} keys are {list_names(FILE_KEYS)}" for k in values if k not in FILE_KEYS
+            f"{document.place(k)}: {k}: unknown key{did_you_mean(k, FILE_KEYS) or ';'} keys are {list_names(FILE_KEYS)}"
+            for k in values
+            if k not in FILE_KEYS
         ]
         problems += [
             f"{document.place(k)}: {k} must be a text"
             for k in ("question", "parent", "continue", "series", "created")
             if k in values and not isinstance(values[k], str | None)
         ]
-        problems += [f"{document.place(k)}: {k} must be keys and values" for k in ("changes", "settings") if not isinstance(values.get(k, {}), dict | None)]
+        problems += [
+            f"{document.place(k)}: {k} must be keys and values" for k in ("changes", "settings") if not isinstance(values.get(k, {}), dict | None)
+        ]
         parent, changes, settings = values.get("parent"), values.get("changes") or {}, values.get("settings") or {}
         if parent and settings:
             problems.append(f"{document.place('settings')}: an experiment has either a parent and changes, or full settings, not both")
@@ -253,7 +259,9 @@ class Lab:
     ) -> list[Experiment]:
         """Make one experiment for each of `points`, as one series with one question; see `new`. All are checked before the first is written."""
         if len(question) > LONGEST_QUESTION:
-            raise LabError(f"the question has {len(question):,} characters, must have at most {LONGEST_QUESTION:,}: write the rest on the journal page")
+            raise LabError(
+                f"the question has {len(question):,} characters, must have at most {LONGEST_QUESTION:,}: write the rest on the journal page"
+            )
         question = printable(question, LONGEST_QUESTION).strip()
         if continues:
             continues = self.experiment(continues).name
@@ -284,7 +292,9 @@ class Lab:
         if weights and not weights.endswith((".pth", ".pt")):
             experiment, colon, which = weights.partition(":")
             if not colon or which not in ("best", "last"):
-                raise SettingsError([f"model.weights is {weights}, must be an experiment's checkpoint, such as e0031:best or e0031:last, or a .pth file"])
+                raise SettingsError(
+                    [f"model.weights is {weights}, must be an experiment's checkpoint, such as e0031:best or e0031:last, or a .pth file"]
+                )
             self.experiment(experiment)
         return settings
 

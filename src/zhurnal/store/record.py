@@ -1,10 +1,10 @@
 """A run's record on disk: append-only lines that are there once written, and a resume that proves itself.
 
-Promises: `append` returns when the line is with the operating system (it survives `kill -9`); `sync` makes all lines durable (a power cut). A torn last line
-is cut off and reported when the file is opened again; nothing else is ever removed.
+Promises: `append` returns when the line is with the operating system (it survives `kill -9`); `sync` makes all lines durable (a power cut). A torn
+last line is cut off and reported when the file is opened again; nothing else is ever removed.
 
-A resumed run goes over steps that its record already has. Such a row is compared with the stored one and not written twice: equal rows prove that the
-resume is exact. Where one differs, `mismatch` names the first, and new rows are appended; a reader takes the last row of a step.
+A resumed run goes over steps that its record already has. Such a row is compared with the stored one and not written twice: equal rows prove that
+the resume is exact. Where one differs, `mismatch` names the first, and new rows are appended; a reader takes the last row of a step.
 """
 
 import os

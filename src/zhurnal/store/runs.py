@@ -1,7 +1,7 @@
 """The runs of an experiment, read from what they left: rows, effective settings, and a state that is true.
 
-A run is one execution of an experiment with one seed, in `experiments/logs/e0039/s42/`. It holds a lock while it lives, which the operating system takes
-back however it ends; so a run that was killed shows as interrupted the next time anyone looks.
+A run is one execution of an experiment with one seed, in `experiments/logs/e0039/s42/`. It holds a lock while it lives, which the operating system
+takes back however it ends; so a run that was killed shows as interrupted the next time anyone looks.
 """
 
 import fcntl
@@ -92,8 +92,8 @@ def read(logs: Path, experiment: str, seed: int) -> Run:
         epochs=by_kind.get("epoch", []),
         iters=by_kind.get("iter", []),
         times=[times[k] for k in sorted(times)],
-        test=(by_kind.get("test") or [None])[-1],
-        end=(by_kind.get("end") or [None])[-1],
+        test=by_kind["test"][-1] if "test" in by_kind else None,
+        end=by_kind["end"][-1] if "end" in by_kind else None,
         step=max((r.get("step", 0) for r in rows), default=0),
         started=starts[0]["time"] if starts else "",
         stopped="" if status in ("running", "waiting") else (events[-1]["time"] if events else ""),

@@ -21,7 +21,7 @@ class Board:
         except ImportError:
             self.missing = True
             return
-        self._writer = SummaryWriter(str(folder), flush_secs=10)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder), flush_secs=10)
 
     def row(self, row: Row) -> None:
         """Write a row's numbers: iterations over steps, epochs over epochs."""

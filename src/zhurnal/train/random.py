@@ -20,16 +20,18 @@ def _mix(x: np.ndarray) -> np.ndarray:
     x = x + _GOLDEN
     x = (x ^ (x >> np.uint64(30))) * _M1
     x = (x ^ (x >> np.uint64(27))) * _M2
-    return x ^ (x >> np.uint64(31))
+    mixed: np.ndarray = x ^ (x >> np.uint64(31))
+    return mixed
 
 
 def bits(seed: int, stream: int, epoch: int, indices_N: np.ndarray, num: int) -> np.ndarray:
     """Return (N, num) random uint64 for the images `indices_N` in an epoch."""
-    state = np.zeros((), np.uint64)
+    state: np.ndarray = np.zeros((), np.uint64)
     for number in (seed, stream, epoch):
         state = _mix(np.atleast_1d(state ^ np.uint64(number)))
     rows_N1 = _mix(state ^ np.asarray(indices_N, np.uint64))[:, None]
-    return _mix(rows_N1 ^ _mix(np.arange(num, dtype=np.uint64))[None, :])
+    bits_ND: np.ndarray = _mix(rows_N1 ^ _mix(np.arange(num, dtype=np.uint64))[None, :])
+    return bits_ND
 
 
 def uniform(seed: int, stream: int, epoch: int, indices_N: torch.Tensor, num: int) -> torch.Tensor:

@@ -23,6 +23,7 @@ from ..core.settings import Train, parse
 from ..store import files, runs
 from ..store.lab import Lab
 from ..store.record import Record
+from ..store.record import read as read_record
 from . import setup, state
 from .board import Board
 from .schedulers import lr_at
@@ -46,6 +47,7 @@ class Stop:
         self.reason = ""
 
     def __call__(self, reason: str = "stopped") -> None:
+        """Ask to stop; the first reason is kept."""
         self.reason = self.reason or reason
 
     @contextmanager
@@ -69,7 +71,9 @@ class Stop:
                 signal.signal(number, handler)
 
 
-def run(lab: Lab, name: str, seed: int | None = None, *, watcher: Watcher | None = None, download: bool = False, stop: Stop | None = None) -> runs.Run:
+def run(
+    lab: Lab, name: str, seed: int | None = None, *, watcher: Watcher | None = None, download: bool = False, stop: Stop | None = None
+) -> runs.Run:
     """Run an experiment with one seed, or go on with its unfinished run, and return what it left.
 
     A finished run is returned as it is.
@@ -114,7 +118,9 @@ def run(lab: Lab, name: str, seed: int | None = None, *, watcher: Watcher | None
                 _train(experiment.settings.train, experiment, parts, position, log, home / "checkpoints", stop)
         except Interrupted as error:
             log.stop("interrupted", position, str(error))
-            raise Interrupted(f"{experiment.name} stopped at step {position.step} ({error}); `zhurnal run {experiment.name}` goes on from there") from None
+            raise Interrupted(
+                f"{experiment.name} stopped at step {position.step} ({error}); `zhurnal run {experiment.name}` goes on from there"
+            ) from None
         except KeyboardInterrupt:
             log.stop("interrupted", position, "stopped at once")
             raise
@@ -179,9 +185,12 @@ def _open(experiment: Experiment, seed: int, parts: Parts, before: dict[str, Any
             raise RunError(f"the data of {experiment.name} changed since its run began: put the old images back, or make a new experiment")
         if now["sources"] != before["sources"]:
             changed = [v["file"] for k, v in now["sources"].items() if v != before["sources"].get(k)]
-            raise RunError(f"{', '.join(changed)} changed since the run of {experiment.name} began: put it back (a copy is in {log.home / 'sources'}), or make a new experiment")
+            raise RunError(
+                f"{', '.join(changed)} changed since the run of {experiment.name} began: put it back (a copy is in {log.home / 'sources'}), "
+                "or make a new experiment"
+            )
     machine = setup.environment(parts.device)
-    starts = [r for r in runs.record.read(log.home / "events.jsonl")[0] if r["kind"] == "start"]
+    starts = [r for r in read_record(log.home / "events.jsonl")[0] if r["kind"] == "start"]
     log.event("start", attempt=len(starts) + 1, step=position.step, epoch=position.epoch, **machine)
     for problem in (*problems, *(f"{r.path.name}: {p}" for r in (log.record, log.events) for p in r.problems)):
         log.warn(problem)
@@ -214,7 +223,7 @@ def _set_threads(num_threads: int) -> None:
 def _deterministic() -> Iterator[None]:
     """Choose algorithms that give the same result each time, where there is a choice."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled(), torch.backends.cudnn.benchmark
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it would cost time and change nothing here
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would cost time and change nothing here
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     try:
@@ -232,8 +241,8 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
     saver = _Saver(settings.checkpoint_seconds)
 
     def save() -> None:
-        at.loss_sum, at.correct, at.since_loss = (float(v) for v in sums.tolist())
-        at.correct, at.num_rows = int(at.correct), log.record.num_rows
+        at.loss_sum, at.correct, at.since_loss = float(sums[0]), int(sums[1]), float(sums[2])
+        at.num_rows = log.record.num_rows
         log.record.sync()
         log.board.flush()
         saver.save(lambda: state.save(checkpoints, at, model, optimizer))
@@ -279,9 +288,7 @@ def _set_lr(experiment: Experiment, parts: Parts, step: int, epochs: int) -> flo
     return float(parts.optimizer.param_groups[0]["lr"])
 
 
-def _close_epoch(
-    settings: Train, parts: Parts, at: Position, sums: torch.Tensor, log: Log, checkpoints: Path, stop: Stop
-) -> None:
+def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor, log: Log, checkpoints: Path, stop: Stop) -> None:
     """Validate, write the epoch's row, and keep the weights if they are the best so far."""
     model, epoch = parts.model, at.epoch + 1
     trained = time.monotonic()
@@ -335,9 +342,7 @@ def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkp
         parts.model.load_state_dict(held)
         row = {"kind": "test", "epoch": at.best_epoch, "step": at.step, "test_loss": result.loss, "test_acc": result.accuracy}
         log.row(row | {"num_test": len(parts.data.test)})
-    log.row(
-        {"kind": "end", "epoch": at.epoch, "step": at.step, "best_epoch": at.best_epoch, "best_val_acc": at.best_val_acc, "weights": last}
-    )
+    log.row({"kind": "end", "epoch": at.epoch, "step": at.step, "best_epoch": at.best_epoch, "best_val_acc": at.best_val_acc, "weights": last})
 
 
 class _Saver:
@@ -361,6 +366,8 @@ class _Saver:
         try:
             action()
         except OSError as error:
-            raise RunError(f"the checkpoint could not be written: {error}. Free some space and run the experiment again: it goes on from the last one") from error
+            raise RunError(
+                f"the checkpoint could not be written: {error}. Free some space and run the experiment again: it goes on from the last one"
+            ) from error
         self.last = time.monotonic()
         self.pause = (self.last - began) / CHECKPOINT_SHARE

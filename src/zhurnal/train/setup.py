@@ -17,6 +17,7 @@ from ..core.errors import RunError
 from ..core.experiment import Experiment
 from ..core.settings import is_own
 from ..store.lab import Lab
+from ..store.runs import Run
 from . import losses, models, optimizers, own, random, state, transforms
 from .data import Prepared, Streamed, prepare
 from .step import Feed, Losses, Normalizer
@@ -63,6 +64,9 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     """
     settings = experiment.settings
     device = choose_device(settings.train.device)
+    for start in (experiment.continues, settings.model.weights):  # before anything slow
+        if start and not start.endswith((".pth", ".pt")):
+            _checkpoint(lab, start.partition(":")[0], seed)
     data = prepare(settings.data, root=lab.data, base=lab.folder, cache=lab.cache, download=download, progress=watcher.progress)
     for note in data.notes:
         watcher.note(note)
@@ -81,8 +85,8 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     )
     if feed.num_batches == 0:
         raise RunError(
-            f"train.batch_size is {settings.train.batch_size} with train.drop_last, but there are {len(data.train)} training images: no batch is left. "
-            f"Use train.batch_size={max(1, len(data.train) // 4)}"
+            f"train.batch_size is {settings.train.batch_size} with train.drop_last, but there are {len(data.train)} training images: "
+            f"no batch is left. Use train.batch_size={max(1, len(data.train) // 4)}"
         )
     torch.manual_seed(random.seed_of(seed, random.TRAIN))
     return Parts(
@@ -108,12 +112,16 @@ def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimi
     """Put in the weights, or the whole checkpoint, that an experiment starts from; return what it was."""
     weights = experiment.settings.model.weights
     if experiment.continues:
-        found = _checkpoint(lab, experiment.continues, seed, "last")
+        found = _checkpoint(lab, experiment.continues, seed)
         before, problems = state.latest(found.folder / "checkpoints")
         if before is None:
-            raise RunError(f"{experiment.continues} has no whole checkpoint to continue from ({'; '.join(problems) or 'none is there'}): run it again")
+            raise RunError(
+                f"{experiment.continues} has no whole checkpoint to continue from ({'; '.join(problems) or 'none is there'}): run it again"
+            )
         state.load_weights(model, before["model"], f"of {experiment.continues}")
-        taken = _take_optimizer(before["optimizer"], optimizer, found.effective["settings"]["optimizer"]["name"] == experiment.settings.optimizer.name)
+        taken = _take_optimizer(
+            before["optimizer"], optimizer, found.effective["settings"]["optimizer"]["name"] == experiment.settings.optimizer.name
+        )
         return {
             "kind": "continue",
             "experiment": experiment.continues,
@@ -134,7 +142,7 @@ def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimi
         state.load_weights(model, held, weights)
         return {"kind": "weights", "file": weights, "weights": state.fingerprint(model)}
     name, _, which = weights.partition(":")
-    found = _checkpoint(lab, name, seed, which)
+    found = _checkpoint(lab, name, seed)
     if which == "best":
         epoch = found.end["best_epoch"] if found.end else 0
         state.load_weights(model, state.read_tensors(state.best_path(found.folder / "checkpoints", epoch)), weights)
@@ -147,7 +155,7 @@ def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimi
     return {"kind": "weights", "experiment": name, "which": which, "seed": found.seed, "epoch": epoch, "weights": state.fingerprint(model)}
 
 
-def _checkpoint(lab: Lab, name: str, seed: int, which: str) -> Any:
+def _checkpoint(lab: Lab, name: str, seed: int) -> Run:
     """Return the finished run of an experiment to start from: with the same seed, or else its best."""
     runs = [r for r in lab.runs(name) if r.finished and r.end]
     if not runs:

@@ -1,11 +1,11 @@
 """All that exact resume needs, and the checkpoints it is kept in.
 
-Promises: a run that goes on from a checkpoint ends with the same weights and the same record, to the bit, as one that was never stopped (same device,
-library versions and number of threads). A checkpoint is there whole or not at all, is checked by its SHA-256 before use, and the one before it is kept;
-loading never runs code (`weights_only`).
+Promises: a run that goes on from a checkpoint ends with the same weights and the same record, to the bit, as one that was never stopped (same
+device, library versions and number of threads). A checkpoint is there whole or not at all, is checked by its SHA-256 before use, and the one before
+it is kept; loading never runs code (`weights_only`).
 
-Order of images and augmentation are functions of (seed, epoch, image), so their state is the epoch and the batch. The rest is the model, the optimizer,
-torch's generators (dropout), the sums of the epoch so far, the best epoch so far, and how many rows the record had.
+Order of images and augmentation are functions of (seed, epoch, image), so their state is the epoch and the batch. The rest is the model, the
+optimizer, torch's generators (dropout), the sums of the epoch so far, the best epoch so far, and how many rows the record had.
 """
 
 import hashlib
@@ -88,7 +88,7 @@ def read_tensors(path: Path, sha256: str | None = None) -> Any:
         raise RunError(f"{path} is damaged: its SHA-256 is not the one it was written with")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - torch raises many kinds; each means that the file is of no use
+    except Exception as error:  # torch raises many kinds; each means that the file is of no use
         raise RunError(f"{path} is no file of weights that can be read safely: {str(error).splitlines()[0]}") from error
 
 

@@ -59,7 +59,7 @@ def from_function(name: str, function: Apply) -> Transform:
     if not isinstance(num_draws, int) or num_draws < 0:
         raise DataError(
             f"data.transform is {name}: the function's num_draws is {num_draws}, must be how many random numbers an image needs: write "
-            f" {name.rpartition(':')[2]}.num_draws = 3"
+            f"{name.rpartition(':')[2]}.num_draws = 3"
         )
 
     def apply(images_NCHW: Tensor, draws_ND: Tensor) -> Tensor:

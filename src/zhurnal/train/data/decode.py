@@ -5,7 +5,9 @@ than the size asked for is decoded at a half, quarter or eighth, never below twi
 """
 
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm"})
 LARGEST = 64_000_000  # pixels
-_GRAY = ("1", "L", "LA", "La", "F")
+# What Pillow's readers raise on damaged files.
+_DAMAGED = (OSError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, SyntaxError, RuntimeError, MemoryError, struct.error, zlib.error)
+_GRAY = ("1", "L", "LA", "La")
 
 
 class BadImage(Exception):
@@ -64,8 +68,7 @@ def decode(content: bytes, image_size: int | None, channels: int | None) -> Deco
         raise BadImage(f"is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(str(error)) from error
-    # What Pillow's readers raise on damaged files.
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, ZeroDivisionError, MemoryError) as error:
+    except _DAMAGED as error:
         raise BadImage(f"cannot be decoded ({error or type(error).__name__})") from error
     if image_size is not None:
         side = min(plain.size)

@@ -1,0 +1,112 @@
+"""The arrows of ARCHITECTURE.md: a folder imports only what it may, nothing imports in a circle, and only training imports torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zhurnal
+
+ROOT = Path(zhurnal.__file__).parent
+MAY_IMPORT = {
+    "core": set(),
+    "store": {"core"},
+    "train": {"core", "store"},
+    "analyze": {"core", "store"},
+    "report": {"core", "store", "analyze"},
+    "api": {"core", "store", "train", "analyze", "report"},
+    "cli": {"core", "store", "train", "analyze", "report", "api"},
+    "__init__": {"core", "api"},
+    "__main__": {"cli"},
+}
+# Packages that take long to import, and who may import them, here or inside a function.
+SLOW = {"torch": {"train"}, "torchvision": {"train"}, "sklearn": {"train"}, "matplotlib": {"analyze"}, "scipy": {"analyze", "train"}}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> list[tuple[str, bool]]:
+    """Return the full names of the modules that a file imports, and whether at its top level."""
+    found: list[tuple[str, bool]] = []
+    tree = ast.parse(path.read_text(), str(path))
+    top = set()
+    for node in tree.body:
+        top.add(node)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            top.discard(node)
+            for inner in ast.walk(node):
+                top.discard(inner)
+    package = ("zhurnal", *path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(a.name, node in top) for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *((node.module,) if node.module else ())])
+            if module == "zhurnal" or not node.module:
+                found += [(f"{module}.{a.name}", node in top) for a in node.names]
+            else:
+                found.append((module, node in top))
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_folder_imports_only_what_lies_below(path):
+    here = part(path)
+    for module, _ in imported(path):
+        if module.startswith("zhurnal.") and module != "zhurnal.__version__":
+            there = module.split(".")[1]
+            assert there == here or there in MAY_IMPORT[here], f"{here} must not import {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_slow_packages_are_imported_where_they_belong(path):
+    for module, at_top in imported(path):
+        owner = SLOW.get(module.split(".")[0])
+        if owner is not None:
+            assert part(path) in owner, f"{path.name} must not import {module}"
+            if module.split(".")[0] != "torch":
+                assert not at_top, f"{path.name} must import {module} where it is used, not at the top"
+
+
+def test_no_module_imports_in_a_circle():
+    names = {".".join(("zhurnal", *p.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): p for p in FILES}
+    edges = {n: {m for m, top in imported(p) if top and m in names and m != n} for n, p in names.items()}
+    # `from . import x` names the package too, which is no circle as long as the package's __init__ imports nothing of its own
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for other in sorted(edges[name]):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in names:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["settings"], ["run", "--help"], ["ls"]])
+def test_commands_that_do_not_train_import_nothing_slow(arguments, tmp_path):
+    from zhurnal.api import Lab
+
+    Lab.init(tmp_path / "lab")
+    code = f"import sys; from zhurnal.cli import main\ntry: main({['--lab', str(tmp_path / 'lab'), *arguments]!r})\nexcept SystemExit: pass\n"
+    code += f"print('SLOW', [m for m in {list(SLOW)!r} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "SLOW []"
+
+
+def test_files_are_short_enough_to_read():
+    long = {str(p.relative_to(ROOT)): n for p in FILES if (n := len(p.read_text().splitlines())) > 400}
+    assert not long, f"past 400 lines a file usually holds two things: {long}"
+
+
+def test_every_file_says_what_it_is_for():
+    for path in FILES:
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
