@@ -1,9 +1,9 @@
-# Five words: demo, test, check, format, clean. Each sets up what it needs in .venv.
+# Six words: demo, test, check, format, docs, clean. Each sets up what it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format docs clean
 
 demo: $(READY)          ## train two experiments on handwritten digits and write their journal page
 	$(BIN)/zhurnal demo
@@ -23,6 +23,9 @@ check: $(READY)         ## format, lint, types and the fast tests: under a minut
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY)          ## write the references of commands and settings from the code
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

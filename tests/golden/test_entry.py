@@ -1,27 +1,20 @@
 """A journal entry, the journal's first page and the errors of damaged pages, byte for byte."""
 
-from pathlib import Path
-
 import pytest
 
 from helpers_golden import check_golden
-from helpers_runs import make_lab, make_run
+from helpers_runs import make_run
 from zhurnal.core.errors import JournalError
 from zhurnal.report import entry
 from zhurnal.store.lab import Lab
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    return make_lab(Path(tmp_path_factory.mktemp("entry")) / "lab")
-
-
-def test_an_entry_of_several_and_of_one(lab: Lab) -> None:
-    check_golden("entry_e0001-e0006.md", entry.write(lab, lab.names()).path.read_text())
-    lab.new({"train.epochs": 3}, continues="e0001", question="Does it go on?")
-    make_run(lab, "e0007", day=1)
-    check_golden("entry_e0007.md", entry.write(lab, ["e0007"]).path.read_text())
-    check_golden("journal.md", (lab.journal / "README.md").read_text())
+def test_an_entry_of_several_and_of_one(own_lab: Lab) -> None:
+    check_golden("entry_e0001-e0006.md", entry.write(own_lab, own_lab.names()).path.read_text())
+    own_lab.new({"train.epochs": 3}, continues="e0001", question="Does it go on?")
+    make_run(own_lab, "e0007", day=1)
+    check_golden("entry_e0007.md", entry.write(own_lab, ["e0007"]).path.read_text())
+    check_golden("journal.md", (own_lab.journal / "README.md").read_text())
 
 
 def test_errors_of_a_damaged_page() -> None:

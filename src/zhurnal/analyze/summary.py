@@ -81,10 +81,12 @@ class Summary:
     @property
     def unfinished(self) -> str:
         """What is not finished, for a person; empty where all seeds finished."""
-        states = [(f"seed {r.seed} " if len(self.runs) > 1 else "") + printable(r.state(), 200) for r in self.runs if r.status not in ("finished", "waiting")]
+        going = [r for r in self.runs if r.status not in ("finished", "waiting")]
+        several = len({r.seed for r in self.runs} | set(self.waiting_seeds)) > 1
+        states = [(f"seed {r.seed} " if several else "") + printable(r.state(), 200) for r in going]
         if self.waiting_seeds:
             whose = f"seed{'s' * (len(self.waiting_seeds) > 1)} {', '.join(map(str, self.waiting_seeds))} "
-            states.append((whose if len(self.runs) > 1 or states else "") + "waiting")
+            states.append((whose if states or self.counted else "") + "waiting")
         if not states:
             return ""
         if any(r.finished for r in self.runs):

@@ -231,7 +231,8 @@ def _csv_cell(value: Any) -> str | int | float:
     if isinstance(value, int | float):
         return value
     text = " ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    text = printable(text, len(text) + 1)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 _LATEX = {

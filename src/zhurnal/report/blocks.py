@@ -82,51 +82,47 @@ def parse(text: str, file: str, known: Collection[str]) -> list[Part]:
     """
     parts: list[Part] = []
     problems: list[tuple[int, str]] = []
-    prose: list[str] = []
-    open_at: tuple[str, str, str, int] | None = None  # name, sha, marker line, line number
-    body: list[str] = []
+    lines: list[str] = []  # of the prose or the block that is being read
+    begun: Block | None = None
     seen: dict[str, int] = {}
+
+    def wrong(number: int, text: str) -> None:
+        problems.append((number, f"{file}:{number}: {text}"))
+
     for number, line in enumerate(re.findall(r"[^\n]*\n|[^\n]+", text), 1):
         match = _MARK.fullmatch(line)
         if match is None:
             if _ALMOST.match(line):
-                problems.append(
-                    (number, f"'{printable(line.strip(), 60)}' is no marker: write <!-- zhurnal:begin NAME --> or <!-- zhurnal:end NAME -->"
-                    " at the start of a line with nothing behind it, or take the line away"
-                )
-            (prose if open_at is None else body).append(line)
+                wrong(number, f"'{printable(line.strip(), 60)}' is no marker: {_MARKER_RULE}, or take the line away")
+            lines.append(line)
             continue
         name = match["begin"] or match["end"]
         if name not in known:
-            problems.append(
-                f"{file}:{number}: block '{name}' is unknown{did_you_mean(name, known) or ';'} blocks of this page are {list_names(known)}"
-            )
+            wrong(number, f"block '{name}' is unknown{did_you_mean(name, known) or ';'} blocks of this page are {list_names(known)}")
         if match["begin"]:
-            if open_at is not None:
-                problems.append(
-                    f"{file}:{number}: block '{name}' begins inside block '{open_at[0]}', which has no end before it: {_close(open_at[0])}"
-                )
+            if begun is not None:
+                wrong(number, f"block '{name}' begins inside block '{begun.name}', which has no end before it: {_close(begun.name)}")
             if name in seen:
-                problems.append(f"{file}:{number}: block '{name}' stands twice (first in line {seen[name]}): take one of them away, with its markers")
+                wrong(number, f"block '{name}' stands twice (first in line {seen[name]}): take one of them away, with its markers")
             seen.setdefault(name, number)
-            if open_at is None and prose:
-                parts.append(Prose("".join(prose)))
-                prose = []
-            open_at, body = (name, match["sha"] or "", line, number), []
-        elif open_at is None:
-            problems.append(
-                f"{file}:{number}: end of block '{name}' without its beginning: put <!-- zhurnal:begin {name} --> before it, or take the line away"
-            )
-        elif open_at[0] != name:
-            problems.append(f"{file}:{number}: block '{open_at[0]}' (line {open_at[3]}) ends as '{name}': {_close(open_at[0])}")
+            if lines:
+                parts.append(Prose("".join(lines)))
+            begun, lines = Block(name, match["sha"] or "", "", line, "", number), []
+        elif begun is None:
+            wrong(number, f"end of block '{name}' without its beginning: put <!-- zhurnal:begin {name} --> before it, or take the line away")
+        elif begun.name != name:
+            wrong(number, f"block '{begun.name}' (line {begun.line}) ends as '{name}': {_close(begun.name)}")
         else:
-            parts.append(Block(name, open_at[1], "".join(body), open_at[2], line, open_at[3]))
-            open_at = None
-    if open_at is not None:
-        problems.append(f"{file}:{open_at[3]}: block '{open_at[0]}' has no end: {_close(open_at[0])}")
+            parts.append(replace(begun, body="".join(lines), end=line))
+            begun, lines = None, []
+    if begun is not None:
+        wrong(begun.line, f"block '{begun.name}' has no end: {_close(begun.name)}")
     if problems:
-        raise JournalError("\n".join(problems))
-    return [*parts, Prose("".join(prose))] if prose else parts
+        raise JournalError("\n".join(text for _, text in sorted(problems, key=lambda p: p[0])))
+    return [*parts, Prose("".join(lines))] if lines else parts
+
+
+_MARKER_RULE = "write <!-- zhurnal:begin NAME --> or <!-- zhurnal:end NAME --> at the start of a line with nothing behind it"
 
 
 def _close(name: str) -> str:

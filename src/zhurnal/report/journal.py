@@ -94,6 +94,8 @@ def _best(told: Sequence[Summary]) -> str:
     if not known:
         return "–"
     best, s = max(known, key=lambda pair: pair[0].mean)
-    text = f"{percent(best.mean)} %" if best.sd is None else f"{percent(best.mean)} ± {percent(best.sd)} % (n={best.n})"
-    mark = ", validated on the test images" if s.on_test else ""
-    return f"{text} ({s.name}{mark})" if len(told) > 1 or mark else text
+    text = f"{percent(best.mean)} %" if best.sd is None else f"{percent(best.mean)} ± {percent(best.sd)} %"
+    words = [s.name] if len(told) > 1 else []
+    words += [f"mean of {best.n} seeds"] if best.n > 1 else []
+    words += ["validated on the test images"] if s.on_test else []
+    return text + (f" ({', '.join(words)})" if words else "")

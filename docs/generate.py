@@ -1,0 +1,66 @@
+"""Write docs/commands.md and docs/settings.md from the code: `make docs`. A test compares them with what this makes."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from zhurnal.analyze.columns import COLUMNS
+from zhurnal.cli import cli
+from zhurnal.core import settings
+from zhurnal.core.text import show
+
+FOLDER = Path(__file__).parent
+MADE = "<!-- made by `make docs` from {}; change it there -->\n"
+
+
+def commands() -> str:
+    """Return the reference of all commands."""
+    text = "# Commands\n\n" + MADE.format("src/zhurnal/cli")
+    text += "\n`zhurnal --lab FOLDER COMMAND` works on a lab from elsewhere; without it, the lab is the folder you are in or the nearest above.\n"
+    text += "\nExit status: 0 done; 2 something to mend, named in one line; 130 stopped by Ctrl-C (a run goes on from there).\n"
+    for name, command in cli.commands.items():
+        usage = command.get_usage(click.Context(command, info_name=f"zhurnal {name}")).removeprefix("Usage: ")
+        text += f"\n## zhurnal {name}\n\n```\n{usage}\n```\n\n{' '.join((command.help or '').split())}\n\n"
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                values = "" if parameter.is_flag else f" {parameter.make_metavar(click.Context(command))}"
+                text += f"- `{', '.join(sorted(parameter.opts, key=len, reverse=True))}{values}`: {parameter.help or ''}\n"
+        if name == "compare":
+            text += "\nColumns: " + ", ".join(f"`{key}` ({column.heading})" for key, column in COLUMNS.items()) + ".\n"
+    return text.replace("\n\n\n", "\n\n").rstrip() + "\n"
+
+
+def all_settings() -> str:
+    """Return the reference of all settings."""
+    text = "# Settings\n\n" + MADE.format("src/zhurnal/core/settings.py")
+    text += (
+        "\nAn experiment's file holds a parent and `changes`, or full `settings`. On the command line a change is `section.setting=value`; naming a part\n"
+        "(`optimizer=adam`) keeps the options that both parts have, and says so. Values are YAML 1.2: `1e-3`, `true`, `none`, `[0.9, 0.999]`.\n"
+    )
+    for section in settings.SECTIONS:
+        text += f"\n## {section}\n"
+        if section == "seeds":
+            text += "\nOne run for each: `seeds=[42]`, the default, or `seeds=[1, 2, 3]`.\n"
+            continue
+        parts = settings.PARTS[section][0] if section in settings.PARTS else {"": settings.Data if section == "data" else settings.Train}
+        for name, cls in parts.items():
+            text += f"\n### `{section}={name}`\n" if name else ""
+            text += f"\n{(cls.__doc__ or '').splitlines()[0]}\n"
+            fields = [(field, info) for field, info in cls.model_fields.items() if field != "name" or not name]
+            if fields:
+                text += "\n| setting | default | meaning |\n|---|---|---|\n"
+            for field, info in fields:
+                text += f"| `{section}.{field}` | `{show(info.default)}` | {(info.description or '').replace('|', ' or ')} |\n"
+        if section in settings.PARTS and settings.PARTS[section][2] is not None:
+            own = settings.PARTS[section][2]
+            text += f"\n### `{section}=my_{section}.py:Name`\n\n{(own.__doc__ or '').splitlines()[0]} See [your own parts](own-parts.md).\n"
+    return text
+
+
+PAGES = {"commands.md": commands, "settings.md": all_settings}
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (FOLDER / page).write_text(make())
+        print(f"docs/{page} written", file=sys.stderr)

@@ -1,0 +1,184 @@
+"""The lab: made, found, its experiments written and read, numbers never given twice."""
+
+import multiprocessing
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from zhurnal.api import Lab
+from zhurnal.core.errors import LabError, SettingsError
+from zhurnal.store import files
+from zhurnal.store.lab import grid
+
+
+@pytest.fixture
+def lab(tmp_path) -> Lab:
+    return Lab(Lab.init(tmp_path / "lab", "Ein Labor: <b>#1</b>").folder)
+
+
+def test_a_lab_is_found_from_inside(lab, monkeypatch):
+    inside = lab.folder / "journal" / "fig"
+    monkeypatch.chdir(inside)
+    assert Lab.find().folder == lab.folder
+    assert lab.config.title == "Ein Labor: <b>#1</b>"
+    with pytest.raises(LabError, match="in no lab"):
+        Lab.find(lab.folder.parent)
+
+
+def test_a_lab_is_not_made_twice(lab):
+    with pytest.raises(LabError, match="already a lab"):
+        Lab.init(lab.folder)
+    with pytest.raises(LabError, match="is a file"):
+        Lab.init(lab.folder / "zhurnal.yaml")
+
+
+def test_an_experiment_is_its_parent_and_the_difference(lab):
+    lab.new({"model": "lenet", "train.epochs": 50, "optimizer.weight_decay": 5e-4}, question="Can it learn?")
+    lab.new({"optimizer": "adam"}, parent="e0001", question="Is Adam better?")
+    text = lab.file("e0002").read_text()
+    assert "parent: e0001" in text
+    assert "optimizer: adam" in text
+    assert "epochs" not in text
+    child = Lab(lab.folder).experiment("e0002")
+    assert (child.settings.train.epochs, child.settings.optimizer.lr, child.settings.optimizer.weight_decay) == (50, 0.01, 5e-4)
+    assert child.notes == ("optimizer adam keeps lr=0.01, weight_decay=0.0005 of sgd", "optimizer adam drops momentum=0.9, nesterov=false of sgd")
+    assert lab.diff("e0001", "e0002") == {"optimizer": ("sgd", "adam")}
+
+
+def test_a_default_written_out_is_no_difference(lab):
+    lab.new({})
+    lab.new({"optimizer.momentum": 0.9, "scheduler": "none", "data.subset": None}, parent="e0001")
+    assert lab.experiment("e0002").changes == {}
+    assert lab.diff("e0001", "e0002") == {}
+
+
+def test_a_grandchild_inherits(lab):
+    lab.new({"train.epochs": 50})
+    lab.new({"optimizer": "adam", "optimizer.lr": 0.001}, parent="e0001")
+    lab.new({"optimizer": "sgd", "train.batch_size": 64}, parent="e0002")
+    s = lab.experiment("e0003").settings
+    assert (s.optimizer.name, s.optimizer.lr, s.train.epochs, s.train.batch_size) == ("sgd", 0.001, 50, 64)
+
+
+def test_a_sweep_is_one_series(lab):
+    lab.new({})
+    made = lab.sweep(grid({"optimizer.lr": [0.1, 0.2], "train.batch_size": [32, 64]}), parent="e0001", question="Which?")
+    assert [e.name for e in made] == ["e0002", "e0003", "e0004", "e0005"]
+    assert {e.series for e in made} == {"e0002-e0005"}
+    assert [(e.settings.optimizer.lr, e.settings.train.batch_size) for e in made] == [(0.1, 32), (0.1, 64), (0.2, 32), (0.2, 64)]
+
+
+def test_a_sweep_with_one_wrong_value_writes_nothing(lab):
+    lab.new({})
+    with pytest.raises(SettingsError, match=r"optimizer\.lr is 1000"):
+        lab.sweep(grid({"optimizer.lr": [0.1, 1000]}), parent="e0001")
+    assert lab.names() == ["e0001"]
+    assert sorted(p.name for p in (lab.folder / "experiments").iterdir()) == ["e0001.yaml", "logs"]
+
+
+def test_to_continue_and_to_take_weights_are_two_things(lab):
+    lab.new({})
+    on = lab.new({"train.epochs": 3}, continues="e0001")
+    taken = lab.new({"model.weights": "e0001:best"}, parent="e0001")
+    assert (on.parent, on.header()) == ("e0001", "cont. e0001")
+    assert (taken.parent, taken.header()) == ("e0001", "weights e0001:best")
+    assert lab.diff("e0001", "e0002") == {"train.epochs": (10, 3), "continue": (None, "e0001")}
+
+
+def test_a_path_is_short_for_a_folder_of_images(lab):
+    e = lab.new({"data": "../photos.zip"})
+    assert (e.settings.data.name, e.settings.data.path) == ("folder", "../photos.zip")
+
+
+def test_a_number_with_logs_is_never_given_again(lab):
+    lab.new({})
+    lab.new({})
+    (lab.logs / "e0002" / "s42").mkdir(parents=True)
+    lab.file("e0002").unlink()
+    assert Lab(lab.folder).new({}).name == "e0003"
+
+
+def take(folder: str, count: int, queue) -> None:
+    lab = Lab(folder)
+    queue.put([lab.new({"train.epochs": os.getpid() % 1000 + 1}).name for _ in range(count)])
+
+
+def test_two_processes_never_get_the_same_number(lab):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    workers = [context.Process(target=take, args=(str(lab.folder), 40, queue)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    found = [name for _ in workers for name in queue.get(timeout=60)]
+    for worker in workers:
+        worker.join()
+    assert len(found) == len(set(found)) == 120
+    assert sorted(found) == Lab(lab.folder).names() == [f"e{n:04d}" for n in range(1, 121)]
+
+
+def test_text_that_could_do_harm_in_a_terminal_is_cleaned(lab):
+    e = lab.new({}, question="\x1b[31mred\x00\u202e right to left\nline")
+    assert e.question == "[31mred right to left line"
+
+
+def test_a_lab_that_cannot_be_written_says_so(lab, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        lab.new({})
+    monkeypatch.undo()
+    assert sorted(p.name for p in (lab.folder / "experiments").iterdir()) == ["logs"]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    files.write(path, "old")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error")))
+    with pytest.raises(OSError, match="I/O"):
+        files.write(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_has_the_usual_permissions(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        files.write(tmp_path / "a.txt", "x")
+        assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
+    finally:
+        os.umask(mask)
+
+
+def test_create_makes_a_file_once(tmp_path):
+    assert files.create(tmp_path / "a", "first")
+    assert not files.create(tmp_path / "a", "second")
+    assert (tmp_path / "a").read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_create_works_without_hard_links(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert files.create(tmp_path / "a", "first")
+    assert not files.create(tmp_path / "a", "second")
+    assert (tmp_path / "a").read_text() == "first"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title: 3\n", "title must be a text"),
+        ("titel: x\n", "titel: unknown key; did you mean 'title'"),
+        ("smallest_difference: yes\n", "smallest_difference must be a number"),
+    ],
+)
+def test_a_wrong_configuration_is_told(lab, text, message):
+    (lab.folder / "zhurnal.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        _ = Lab(lab.folder).config

@@ -1,0 +1,308 @@
+"""A run: what it writes, what it starts from, what it refuses. Small and fast; kills are in tests/e2e."""
+
+import threading
+
+import numpy as np
+import orjson
+import pytest
+import torch
+
+from zhurnal.api import Lab
+from zhurnal.core.errors import RunError, SettingsError, ZhurnalError
+from zhurnal.store import record
+from zhurnal.train import models, state
+from zhurnal.train.run import Interrupted, Stop
+from zhurnal.train.watch import Silent
+
+QUICK = {"train.epochs": 2, "train.batch_size": 200, "train.log_every": 2, "train.num_threads": 1, "train.tensorboard": False}
+
+
+@pytest.fixture
+def lab(tmp_path) -> Lab:
+    return Lab(Lab.init(tmp_path / "lab").folder)
+
+
+def rows(lab: Lab, name: str, kind: str) -> list[dict]:
+    return [r for r in record.read(lab.run_folder(name, 42) / "record.jsonl")[0] if r["kind"] == kind]
+
+
+def test_a_run_leaves_what_the_architecture_says(lab):
+    lab.new({**QUICK, "train.tensorboard": True})
+    run = lab.run("e0001")
+    assert run.finished
+    assert [r["epoch"] for r in run.epochs] == [1, 2]
+    assert run.epochs[0]["num_train"] + run.epochs[0]["num_val"] + run.test["num_test"] == 1797
+    assert [r["step"] for r in run.iters] == [2, 4, 6, 8, 10, 12, 14]
+    assert run.test["epoch"] == run.end["best_epoch"] == max(run.epochs, key=lambda r: (r["val_acc"], -r["epoch"]))["epoch"]
+    assert [t["epoch"] for t in run.times] == [1, 2]
+    assert {p.name for p in run.folder.iterdir()} == {
+        "record.jsonl",
+        "events.jsonl",
+        "effective.json",
+        "checkpoints",
+        "predictions",
+        "tensorboard",
+        "lock",
+    }
+    held = np.load(run.folder / "predictions" / "epoch-00002.npz")
+    assert held["predicted"].shape == held["loss"].shape == (run.epochs[0]["num_val"],)
+    assert held["loss"].astype(float).mean() == pytest.approx(run.epochs[1]["val_loss"], rel=1e-3)
+    assert next((run.folder / "tensorboard").glob("events.out.tfevents.*")).stat().st_size > 500
+
+
+def test_the_best_weights_are_plain_pytorch_weights(lab):
+    lab.new(QUICK)
+    lab.run("e0001")
+    weights = torch.load(lab.logs / "e0001_model_best.pth", weights_only=True)
+    network = models.make(lab.experiment("e0001").settings.model, (1, 8, 8), 10, seed=0, base=lab.folder)
+    network.load_state_dict(weights)
+
+
+def test_the_running_accuracy_is_that_of_the_training_pass(lab):
+    lab.new({**QUICK, "train.epochs": 1})
+    lab.new({"train.train_accuracy": "second_pass"}, parent="e0001")
+    first, second = lab.run("e0001"), lab.run("e0002")
+    assert first.end["weights"] == second.end["weights"]
+    assert first.epochs[0]["val_acc"] == second.epochs[0]["val_acc"]
+    assert first.epochs[0]["train_loss"] != second.epochs[0]["train_loss"]
+
+
+def test_the_training_loss_of_an_epoch_is_the_mean_over_its_images(lab):
+    lab.new({**QUICK, "train.epochs": 1, "train.log_every": 1})
+    run = lab.run("e0001")
+    num = run.epochs[0]["num_train"]
+    sizes = [min(200, num - start) for start in range(0, num, 200)]
+    assert len(set(sizes)) == 2, "the last batch is a smaller one"
+    assert run.epochs[0]["train_loss"] == pytest.approx(sum(r["loss"] * n for r, n in zip(run.iters, sizes, strict=True)) / num, rel=1e-9)
+
+
+def test_the_same_seed_gives_the_same_record_and_another_another(lab):
+    lab.new(QUICK)
+    lab.new({}, parent="e0001")
+    a, b, c = lab.run("e0001"), lab.run("e0002"), lab.run("e0001", 43)
+    assert (a.folder / "record.jsonl").read_bytes() == (b.folder / "record.jsonl").read_bytes()
+    assert a.end["weights"] != c.end["weights"]
+
+
+def test_settings_that_change_speed_only_change_nothing_else(lab):
+    lab.new({**QUICK, "data.transform": "augment"})
+    lab.new({"train.batch_size_val": 7, "train.checkpoint_seconds": 0.0, "train.log_every": 3, "data.num_workers": 0}, parent="e0001")
+    assert lab.run("e0001").end["weights"] == lab.run("e0002").end["weights"]
+    assert lab.diff("e0001", "e0002") == {}
+
+
+def test_a_finished_run_is_left_alone(lab):
+    lab.new(QUICK)
+    run = lab.run("e0001")
+    before = {p: p.stat().st_mtime_ns for p in run.folder.rglob("*")}
+    assert lab.run("e0001").finished
+    assert {p: p.stat().st_mtime_ns for p in run.folder.rglob("*")} == before
+
+
+def test_to_continue_takes_weights_and_optimizer(lab):
+    lab.new(QUICK)
+    lab.new({"train.epochs": 1}, continues="e0001")
+    lab.new({"train.epochs": 1, "model.weights": "e0001:last"}, parent="e0001")
+    first, on, taken = lab.run("e0001"), lab.run("e0002"), lab.run("e0003")
+    assert on.effective["started_from"]["weights"] == taken.effective["started_from"]["weights"] == first.end["weights"]
+    assert on.effective["started_from"]["optimizer_state"] is True
+    assert on.end["weights"] != taken.end["weights"], "the momentum of e0001 makes the difference"
+    assert on.epochs[0]["train_loss"] < first.epochs[0]["train_loss"]
+
+
+def test_weights_from_a_file(lab):
+    lab.new(QUICK)
+    lab.run("e0001")
+    lab.new({"model.weights": "experiments/logs/e0001_model_best.pth"}, parent="e0001")
+    assert lab.run("e0002").effective["started_from"]["file"].endswith("e0001_model_best.pth")
+
+
+def test_weights_that_do_not_fit_are_told(lab):
+    lab.new(QUICK)
+    lab.run("e0001")
+    lab.new({"model": "vgg", "model.weights": "e0001:best"}, parent="e0001")
+    with pytest.raises(RunError, match=r"conv1_1\.weight is missing.*more"):
+        lab.run("e0002")
+    assert lab.runs("e0002")[0].status == "waiting"
+
+
+def test_a_weights_file_that_would_run_code_is_refused(lab, tmp_path):
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "canary"), "w"))
+
+    (lab.folder / "evil.pth").write_bytes(pickle.dumps(Evil()))
+    lab.new({**QUICK, "model.weights": "evil.pth"})
+    with pytest.raises(RunError, match=r"evil\.pth is no file of weights"):
+        lab.run("e0001")
+    assert not (tmp_path / "canary").exists()
+
+
+def test_what_it_is_to_start_from_must_be_finished(lab):
+    lab.new(QUICK)
+    lab.new({}, continues="e0001")
+    with pytest.raises(RunError, match="e0001 has no finished run.*zhurnal run e0001"):
+        lab.run("e0002")
+
+
+def test_a_file_that_changed_since_its_run_began_is_refused(lab):
+    lab.new(QUICK)
+    stop = Stop()
+    watcher = StopAt(stop, 3)
+    with pytest.raises(Interrupted, match="stopped at step 3"):
+        lab.run("e0001", stop=stop, watcher=watcher)
+    path = lab.file("e0001")
+    path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
+    with pytest.raises(RunError, match=r"e0001.yaml changed since its run began \(epochs=3\)"):
+        Lab(lab.folder).run("e0001")
+    path.write_text(path.read_text().replace("epochs: 3", "epochs: 2").replace("log_every: 2", "log_every: 5"))
+    assert Lab(lab.folder).run("e0001").finished
+
+
+class StopAt(Silent):
+    """Asks to stop at a step."""
+
+    def __init__(self, stop: Stop, at: int) -> None:
+        self.stop, self.left = stop, at
+
+    def step(self, epoch: int, batch: int, images: int, lr: float) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.stop("enough")
+
+
+def test_a_run_that_is_stopped_goes_on_to_the_same_end(lab):
+    lab.new(QUICK)
+    lab.new({}, parent="e0001")
+    undisturbed = lab.run("e0001")
+    for at in (3, 5, 1):
+        stop = Stop()
+        with pytest.raises(Interrupted, match="enough"):
+            lab.run("e0002", stop=stop, watcher=StopAt(stop, at))
+        assert lab.runs("e0002")[0].status == "interrupted"
+    run = lab.run("e0002")
+    assert (run.folder / "record.jsonl").read_bytes() == (undisturbed.folder / "record.jsonl").read_bytes()
+    assert [t["partial"] for t in run.times] == [True, True]
+
+
+def test_a_run_works_in_a_thread(lab):
+    lab.new(QUICK)
+    done = []
+    thread = threading.Thread(target=lambda: done.append(lab.run("e0001")))
+    thread.start()
+    thread.join(60)
+    assert done[0].finished
+
+
+OWN = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, image, num_classes, width=4):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(image[0] * image[1] * image[2], width), nn.ReLU(), nn.Linear(width, num_classes))
+
+    def forward(self, x):
+        return self.net(x)
+"""
+
+
+def test_a_network_of_ones_own_is_saved_with_the_run_and_part_of_the_difference(lab):
+    (lab.folder / "my_net.py").write_text(OWN)
+    lab.new({**QUICK, "model": "my_net.py:Net", "model.width": 6})
+    run = lab.run("e0001")
+    assert run.effective["model"]["num_parameters"] == 64 * 6 + 6 + 6 * 10 + 10
+    assert (run.folder / "sources" / "my_net.py").read_text() == OWN
+    (lab.folder / "my_net.py").write_text(OWN + "# changed\n")
+    lab.new({}, parent="e0001")
+    lab.run("e0002")
+    assert list(lab.diff("e0001", "e0002")) == ["model.source"]
+
+
+def test_a_network_of_ones_own_that_changed_is_not_gone_on_with(lab):
+    (lab.folder / "my_net.py").write_text(OWN)
+    lab.new({**QUICK, "model": "my_net.py:Net"})
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 2))
+    (lab.folder / "my_net.py").write_text(OWN + "# changed\n")
+    with pytest.raises(RunError, match="my_net.py changed since"):
+        lab.run("e0001")
+
+
+def test_an_option_the_network_does_not_take(lab):
+    (lab.folder / "my_net.py").write_text(OWN)
+    lab.new({**QUICK, "model": "my_net.py:Net", "model.depth": 6})
+    with pytest.raises(SettingsError, match="depth"):
+        lab.run("e0001")
+
+
+def test_a_run_that_diverges_says_so_in_numbers_and_goes_on(lab):
+    lab.new({**QUICK, "optimizer.lr": 100.0})
+    run = lab.run("e0001")
+    assert run.finished
+    assert any(r["val_loss"] is None or r["val_loss"] > 100 for r in run.epochs)
+
+
+def test_a_run_that_fails_says_why(lab):
+    (lab.folder / "my_net.py").write_text(OWN.replace("return self.net(x)", "assert not self.training, 'no luck'\n        return self.net(x)"))
+    lab.new({**QUICK, "model": "my_net.py:Net"})
+    with pytest.raises(AssertionError, match="no luck"):
+        lab.run("e0001")
+    assert lab.runs("e0001")[0].state() == "failed: AssertionError: no luck"
+
+
+def test_no_batch_is_left(lab):
+    lab.new({**QUICK, "train.batch_size": 5000, "train.drop_last": True})
+    with pytest.raises(RunError, match="no batch is left"):
+        lab.run("e0001")
+
+
+def test_a_device_that_is_not_there(lab):
+    lab.new({**QUICK, "train.device": "cuda:7"})
+    with pytest.raises(RunError, match="cuda:7, but"):
+        lab.run("e0001")
+
+
+def test_the_data_of_a_run_must_not_change(lab, tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for c in "ab":
+        (tmp_path / "photos" / c).mkdir(parents=True)
+        for i in range(20):
+            Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8)).save(tmp_path / "photos" / c / f"{i}.png")
+    lab.new({**QUICK, "data": str(tmp_path / "photos"), "train.batch_size": 4, "data.validation": 0.2})
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 3))
+    Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8)).save(tmp_path / "photos" / "a" / "new.png")
+    with pytest.raises(ZhurnalError, match="data of e0001 changed"):
+        lab.run("e0001")
+    (tmp_path / "photos" / "a" / "new.png").unlink()
+    assert lab.run("e0001").finished
+
+
+def test_effective_settings_are_what_the_optimizer_got(lab):
+    lab.new({**QUICK, "optimizer": "adam", "optimizer.lr": 0.004, "data.subset": 300})
+    run = lab.run("e0001")
+    found = orjson.loads((run.folder / "effective.json").read_bytes())
+    assert found["optimizer"][0]["lr"] == 0.004
+    assert found["optimizer"][0]["betas"] == [0.9, 0.999]
+    assert found["data"]["num_train"] == run.epochs[0]["num_train"] == 300
+    assert found["num_threads"] == 1
+
+
+def test_a_step_schedule_is_followed(lab):
+    lab.new({**QUICK, "train.epochs": 4, "scheduler": "step", "scheduler.step_size": 2, "scheduler.gamma": 0.5})
+    assert [r["lr"] for r in lab.run("e0001").epochs] == [0.01, 0.01, 0.005, 0.005]
+
+
+def test_a_damaged_best_checkpoint_is_not_used(lab):
+    lab.new(QUICK)
+    lab.run("e0001")
+    path = next((lab.run_folder("e0001", 42) / "checkpoints").glob("best-*.pth"))
+    with pytest.raises(RunError, match="damaged"):
+        state.read_tensors(path, "0" * 64)
