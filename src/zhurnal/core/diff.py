@@ -140,7 +140,8 @@ def tell_apart(facts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return for each experiment the values of all settings that are not the same in all of them.
 
     `facts` are flat effective settings (`Experiment.facts`). Where a part differs (`optimizer.name`), its options are told only where they
-    differ between experiments that have them, or where only some have them and the value is not the part's default.
+    differ between experiments that have them, or where only some have them and the value is not the part's default. A setting
+    that is none is not told: the others' values tell it.
     """
     keys = list(dict.fromkeys(k for f in facts for k in f))
     rows: list[dict[str, Any]] = [{} for _ in facts]
@@ -151,7 +152,7 @@ def tell_apart(facts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             continue
         alike = all(v == present[0] for v in present)
         for row, f in zip(rows, facts, strict=True):
-            if key not in f or (len(present) < len(facts) and (f[key] is None or (alike and _is_default(section, last, f)))):
+            if f.get(key) is None or (len(present) < len(facts) and alike and _is_default(section, last, f)):
                 continue
             row[section if last == "name" else key] = f[key]
     return rows

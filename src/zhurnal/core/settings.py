@@ -223,7 +223,7 @@ class CrossEntropy(Loss):
 
 
 class OwnLoss(Loss):
-    """A loss of your own, `my_loss.py:make`: a function that returns one loss for each image."""
+    """A loss of your own, `my_loss.py:focal`: a function of logits and labels that returns one loss for each image."""
 
     model_config = ConfigDict(extra="allow")
 

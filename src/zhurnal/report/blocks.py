@@ -139,14 +139,16 @@ class Updated:
     """A page with its blocks brought up to date."""
 
     parts: tuple[Part, ...]
-    notes: tuple[str, ...]  # one line for each block that was edited by hand and therefore kept, or lost by force
+    notes: tuple[str, ...]  # one line for each block that was edited by hand: kept, or overwritten by force
+    kept: tuple[str, ...]  # blocks that were edited by hand and therefore not brought up to date
     absent: tuple[str, ...]  # blocks that a person took off the page
 
 
 def update(parts: Sequence[Part], contents: Mapping[str, str], file: str, *, force: bool = False) -> Updated:
     """Return a page with `contents` in its blocks, in the line endings of each block; edited blocks are kept unless forced."""
     new: list[Part] = []
-    notes = []
+    notes: list[str] = []
+    kept: list[str] = []
     for part in parts:
         if isinstance(part, Prose) or part.name not in contents:
             new.append(part)
@@ -159,11 +161,12 @@ def update(parts: Sequence[Part], contents: Mapping[str, str], file: str, *, for
                     "To have it written again, delete the lines between its markers (or use --force); what you want to keep, move outside"
                 )
                 new.append(part)
+                kept.append(part.name)
                 continue
             notes.append(f"{file}:{part.line}: block '{part.name}' was edited by hand and is overwritten")
         new.append(part if _unchanged(part, body) else _with_body(part, body))
     names = {p.name for p in parts if isinstance(p, Block)}
-    return Updated(tuple(new), tuple(notes), tuple(n for n in contents if n not in names))
+    return Updated(tuple(new), tuple(notes), tuple(kept), tuple(n for n in contents if n not in names))
 
 
 def _unchanged(block: Block, body: str) -> bool:

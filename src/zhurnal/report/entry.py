@@ -28,6 +28,7 @@ class Written:
     path: Path
     changed: bool  # the page, its figures apart
     notes: tuple[str, ...] = ()  # what a person should know: blocks edited by hand, overlapping entries
+    kept: tuple[str, ...] = ()  # blocks that were edited by hand and therefore not brought up to date
     absent: tuple[str, ...] = ()  # blocks that were taken off the page, which stay away
     figures: tuple[Path, ...] = ()
 
@@ -64,14 +65,13 @@ def write(lab: Lab, names: Sequence[str], *, force: bool = False) -> Written:
     index = journal.prepare(lab)  # also reads its markers before anything is written
     drawn = tuple(figures.draw_all(told, kinds_for(told), lab.journal / "fig"))
     contents = {name: make(told).rstrip() + f"\n\n<!-- from {summary.sources(told)}; zhurnal {__version__} -->" for name, make in BLOCKS.items()}
-    absent: tuple[str, ...] = ()
     if before is None:
-        after, notes = new_page(told, contents), _overlaps(lab, path, {s.name for s in told})
+        updated = blocks.Updated((blocks.Prose(new_page(told, contents)),), _overlaps(lab, path, {s.name for s in told}), (), ())
     else:
         updated = blocks.update(parts, contents, path.name, force=force)
-        after, notes, absent = blocks.render(updated.parts), updated.notes, updated.absent
-    changed = pages.write(path, before, after)
-    return Written(path, changed, notes + journal.write(lab, index, force=force), absent, drawn)
+    changed = pages.write(path, before, blocks.render(updated.parts))
+    listed = journal.write(lab, index, force=force)
+    return Written(path, changed, updated.notes + listed.notes, updated.kept + listed.kept, updated.absent, drawn)
 
 
 def _overlaps(lab: Lab, path: Path, names: set[str]) -> tuple[str, ...]:
@@ -140,7 +140,9 @@ def _dataset(s: Summary) -> str:
 
 
 def _validation(s: Summary) -> str:
-    found = (s.effective.get("data") or {}).get("validation", "")
+    data = s.effective.get("data") or {}
+    found = data.get("validation", "")
+    found = next((str(n).removeprefix("validation: ") for n in data.get("notes") or () if str(n).startswith(f"validation: {found}")), found)
     return "on the test images" if found == "test" else f"on {found}" if found else ""
 
 
@@ -169,7 +171,8 @@ def _device(s: Summary) -> str:
 
 
 def _data_notes(s: Summary) -> str:
-    return " ".join(map(str, (s.effective.get("data") or {}).get("notes") or ()))
+    notes = map(str, (s.effective.get("data") or {}).get("notes") or ())
+    return "; ".join(n for n in notes if not n.startswith("validation: "))  # told by _validation
 
 
 # The lines of the header that are grouped by what they say; one that says nothing of any experiment is left out.
@@ -257,6 +260,10 @@ def images(told: Sequence[Summary]) -> str:
             continue
         alt = f"{figures.KINDS[kind].title} over epochs of {shown}"
         lines.append(f"![{alt}](fig/{quote(figures.file_stem([s.name for s in told], kind))}.png)")
+    if lines and any(len(s.counted) > 1 for s in told):
+        lines.append("Of several seeds the line is the mean, the band goes from the lowest to the highest.")
+    if lines and any(s.counted and not s.counted[0].finished for s in told):
+        lines.append("A cross marks where a run that did not finish ends.")
     return "\n\n".join(lines) or "(no epoch was finished, so there is no curve)"
 
 

@@ -55,18 +55,16 @@ def prepare(lab: Lab) -> Prepared:
     return Prepared(before, tuple(blocks.parse(before, "README.md", BLOCKS)) if before is not None else ())
 
 
-def write(lab: Lab, prepared: Prepared | None = None, *, force: bool = False) -> tuple[str, ...]:
+def write(lab: Lab, prepared: Prepared | None = None, *, force: bool = False) -> blocks.Updated:
     """Bring the list of entries up to date, and make the page where there is none; return what a person should know."""
     prepared = prepared or prepare(lab)
     content = listing(lab)
     if prepared.before is None:
-        after = f"# {escape_markdown(lab.config.title)}\n\n{blocks.make('entries', content)}"
-        notes: tuple[str, ...] = ()
+        updated = blocks.Updated((blocks.Prose(f"# {escape_markdown(lab.config.title)}\n\n{blocks.make('entries', content)}"),), (), (), ())
     else:
         updated = blocks.update(prepared.parts, {"entries": content}, "README.md", force=force)
-        after, notes = blocks.render(updated.parts), updated.notes
-    pages.write(page(lab), prepared.before, after)
-    return notes
+    pages.write(page(lab), prepared.before, blocks.render(updated.parts))
+    return updated
 
 
 def listing(lab: Lab) -> str:

@@ -3,6 +3,7 @@
 The loop is `_train` below; a step of it is in `step.py`, all that resume restores in `state.py`.
 """
 
+import errno
 import signal
 import threading
 import time
@@ -94,8 +95,10 @@ def run(
     seed = experiment.settings.seeds[0] if seed is None else seed
     home = lab.run_folder(experiment.name, seed)
     watcher, stop = watcher or Silent(), stop or Stop()
-    if runs.read(lab.logs, experiment.name, seed).finished:
-        return runs.read(lab.logs, experiment.name, seed)
+    if (done := runs.read(lab.logs, experiment.name, seed)).finished:
+        if not (lab.logs / f"{experiment.name}_model_best.pth").exists():
+            setup.export_best(lab, experiment, watcher.note)
+        return done
     with runs.locked(home, f"{experiment.name} with seed {seed}"), ExitStack() as stack:
         before = runs.read_effective(home)
         _check_unchanged(experiment, before)
@@ -116,20 +119,34 @@ def run(
         try:
             with _deterministic():
                 _train(experiment.settings.train, experiment, parts, position, log, home / "checkpoints", stop)
-        except Interrupted as error:
-            log.stop("interrupted", position, str(error))
-            raise Interrupted(
-                f"{experiment.name} stopped at step {position.step} ({error}); `zhurnal run {experiment.name}` goes on from there"
-            ) from None
-        except KeyboardInterrupt:
-            log.stop("interrupted", position, "stopped at once")
-            raise
-        except Exception as error:
-            log.stop("failed", position, f"{type(error).__name__}: {error}" if not isinstance(error, ZhurnalError) else str(error))
-            raise
+        except BaseException as error:
+            told, status = _explain(error, experiment, parts, position)
+            try:
+                log.stop(status, position, str(told) if told is not error or isinstance(error, ZhurnalError) else f"{type(error).__name__}: {error}")
+            except (RunError, OSError):  # a full disk: the run shows as interrupted, and what stopped it is told now
+                watcher.note(f"how {experiment.name} ended could not be written down")
+            if told is error:
+                raise
+            raise told from error
         log.stop("finished", position, "")
     setup.export_best(lab, experiment, watcher.note)
     return runs.read(lab.logs, experiment.name, seed)
+
+
+def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Position) -> tuple[BaseException, str]:
+    """Return what to tell of an error that ended a run, and the state the run is in."""
+    if isinstance(error, Interrupted):
+        text = f"{experiment.name} stopped at step {at.step} ({error}); `zhurnal run {experiment.name}` goes on from there"
+        return Interrupted(text), "interrupted"
+    if isinstance(error, KeyboardInterrupt):
+        return error, "interrupted"
+    if isinstance(error, ValueError) and "Expected more than 1 value per channel" in str(error):
+        text = f"batch norm cannot train on a batch of one image, and the last batch of an epoch has one ({len(parts.data.train)} training images "
+        return RunError(f"{text}in batches of {parts.feed.batch_size}): use train.drop_last=true or another train.batch_size"), "failed"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        text = f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}"
+        return RunError(f"{text}. Free some space and run {experiment.name} again: it goes on from its last checkpoint"), "failed"
+    return error, "failed"
 
 
 class Log:

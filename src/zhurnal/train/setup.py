@@ -75,7 +75,7 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     normalize = transforms.normalizer(data.mean, data.std, device)
     feed = Feed(
         split=data.train,
-        transform=transforms.make(settings.data.transform, data.image),
+        transform=_transform(settings.data.transform, data.image, lab),
         normalize=normalize,
         seed=seed,
         batch_size=settings.train.batch_size,
@@ -101,6 +101,10 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         started_from=_start(lab, experiment, seed, model, optimizer),
         sources={s: own.load_own(n, lab.folder) for s, n in _names(experiment).items() if is_own(n)},
     )
+
+
+def _transform(name: str, image: tuple[int, int, int], lab: Lab) -> transforms.Transform:
+    return transforms.from_function(name, own.load_own(name, lab.folder).function) if is_own(name) else transforms.make(name, image)
 
 
 def _names(experiment: Experiment) -> dict[str, str]:

@@ -19,9 +19,9 @@ def torchvision() -> ModuleType:
     import torch
 
     if not _declared and not _binary_loads():
-        library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        library = torch.library.Library("torchvision", "DEF")
         for operator in _OPERATORS:
-            library.define(operator + _SCHEMA)  # type: ignore[no-untyped-call]
+            library.define(operator + _SCHEMA)
         _declared.append(library)
     return importlib.import_module("torchvision")
 
@@ -40,7 +40,7 @@ def _binary_loads() -> bool:
     for folder in spec.submodule_search_locations or () if spec else ():
         for binary in Path(folder).glob("_C*"):
             try:
-                torch.ops.load_library(str(binary))  # type: ignore[no-untyped-call]
+                torch.ops.load_library(str(binary))
             except OSError:  # built for another torch: the one question asked here
                 return False
             return True

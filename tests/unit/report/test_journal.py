@@ -51,6 +51,7 @@ def test_an_edited_list_is_kept_and_reported(own_lab: Lab) -> None:
     page.write_text(page.read_text().replace("Can LeNet", "Could LeNet"))
     written = entry.write(own_lab, ["e0002"])
     assert len(written.notes) == 1
+    assert written.kept == ("entries",)
     assert written.notes[0].startswith("README.md:3: block 'entries' was edited by hand and is kept.")
     assert len(rows(own_lab)) == 1
     entry.write(own_lab, ["e0002"], force=True)
@@ -65,5 +66,5 @@ def test_an_entry_whose_experiments_are_gone_is_still_listed(own_lab: Lab) -> No
 
 
 def test_an_empty_journal_says_how_to_begin(own_lab: Lab) -> None:
-    assert journal.write(own_lab) == ()
+    assert journal.write(own_lab).notes == ()
     assert "no entries yet: `zhurnal write e0001`" in journal.page(own_lab).read_text()

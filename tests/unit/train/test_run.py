@@ -221,6 +221,14 @@ def test_a_network_of_ones_own_is_saved_with_the_run_and_part_of_the_difference(
     assert list(lab.diff("e0001", "e0002")) == ["model.source"]
 
 
+def test_a_transform_of_ones_own(lab):
+    (lab.folder / "shift.py").write_text("def shift(images, draws):\n    return images.roll(1, 3)\n\n\nshift.num_draws = 1\n")
+    lab.new(QUICK)
+    lab.new({"data.transform": "shift.py:shift"}, parent="e0001")
+    assert lab.run("e0001").end["weights"] != lab.run("e0002").end["weights"]
+    assert (lab.run_folder("e0002", 42) / "sources" / "shift.py").exists()
+
+
 def test_a_network_of_ones_own_that_changed_is_not_gone_on_with(lab):
     (lab.folder / "my_net.py").write_text(OWN)
     lab.new({**QUICK, "model": "my_net.py:Net"})
@@ -306,3 +314,31 @@ def test_a_damaged_best_checkpoint_is_not_used(lab):
     path = next((lab.run_folder("e0001", 42) / "checkpoints").glob("best-*.pth"))
     with pytest.raises(RunError, match="damaged"):
         state.read_tensors(path, "0" * 64)
+
+
+def test_batch_norm_with_a_last_batch_of_one_image(lab):
+    lab.new({**QUICK, "model": "vgg_bn", "data.subset": 21, "train.batch_size": 20, "train.epochs": 1})
+    with pytest.raises(RunError, match=r"batch of one image.*drop_last"):
+        lab.run("e0001")
+    assert lab.runs("e0001")[0].status == "failed"
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(lab, monkeypatch):
+    lab.new({**QUICK, "train.checkpoint_seconds": 0.0})
+    lab.new({}, parent="e0001")
+    undisturbed = lab.run("e0001")
+    real, left = state.files.write, [6]
+
+    def write(*arguments: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        real(*arguments)
+
+    monkeypatch.setattr(state.files, "write", write)
+    with pytest.raises(RunError, match=r"No space left on device.*Free some space"):
+        lab.run("e0002")
+    monkeypatch.undo()
+    assert lab.runs("e0002")[0].status == "failed"
+    run = lab.run("e0002")
+    assert (run.folder / "record.jsonl").read_bytes() == (undisturbed.folder / "record.jsonl").read_bytes()

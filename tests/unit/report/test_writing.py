@@ -71,10 +71,12 @@ def test_an_edited_block_is_kept_and_reported(own_lab: Lab) -> None:
     assert written.changed  # the other blocks
     assert "and it rained" in path.read_text()
     assert "not finished" in path.read_text()
+    assert written.kept == ("header",)
     (note,) = written.notes
     assert note.startswith("e0003.md:3: block 'header' was edited by hand and is kept.")
     forced = entry.write(own_lab, ["e0003"], force=True)
     assert forced.notes == ("e0003.md:3: block 'header' was edited by hand and is overwritten",)
+    assert forced.kept == ()
     assert "and it rained" not in path.read_text()
     assert entry.write(own_lab, ["e0003"]).notes == ()
 
@@ -134,6 +136,13 @@ def test_a_page_changed_meanwhile_is_not_overwritten(own_lab: Lab, monkeypatch: 
     with pytest.raises(JournalError, match="changed while it was being written"):
         entry.write(own_lab, ["e0001"])
     assert path.read_text().endswith("saved meanwhile\n")
+
+
+def test_notes_of_the_data_are_told_once(own_lab: Lab) -> None:
+    make_run(own_lab, "e0001", data={"notes": ["validation: 10 % of the training images, stratified", "2 images could not be read"]})
+    text = entry.write(own_lab, ["e0001"]).path.read_text()
+    assert "| validated | on 10 % of the training images, stratified |" in text
+    assert "| notes | 2 images could not be read |" in text
 
 
 def test_nothing_to_write_about(own_lab: Lab) -> None:
