@@ -43,9 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except ZhurnalError as error:
+        if type(error).__name__ == "Interrupted":  # of train.run, which imports torch
+            click.echo(str(error), err=True)
+            sys.exit(130)
         for line in str(error).splitlines():
             click.secho(f"error: {line}", fg="red", err=True)
-        sys.exit(130 if type(error).__name__ == "Interrupted" else 2)
+        sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped", err=True)
         sys.exit(130)
@@ -221,9 +224,13 @@ def diff(ctx: click.Context, first: str, second: str) -> None:
 @click.option(
     "--diff", "against", type=click.Choice(["rows", "parent"]), default="rows", show_default=True, help="Tell rows apart, or from their parents."
 )
-@click.option("--figures", default="", help="Kinds of figures to draw, separated by commas; `all`, or `none`.")
+@click.option(
+    "--figures",
+    help="Kinds of figures to draw in journal/fig, separated by commas; `all`, `none`. "
+    "Without it, three for a table (val_acc_epoch, train_loss_iter, train_val_acc_epoch) and none for other formats.",
+)
 @click.pass_context
-def compare(ctx: click.Context, experiments: str, form: str, columns: str | None, against: Literal["rows", "parent"], figures: str) -> None:
+def compare(ctx: click.Context, experiments: str, form: str, columns: str | None, against: Literal["rows", "parent"], figures: str | None) -> None:
     """Compare experiments: the table, and figures in journal/fig."""
     from .showing import show_comparison
 

@@ -9,6 +9,8 @@ from ..store.lab import CONFIG
 from .running import run_all
 from .showing import show_comparison
 
+# One thread: for a network this small, more only wait for each other.
+SETTINGS = {"train.epochs": 20, "train.batch_size": 32, "train.num_threads": 1}
 QUESTIONS = ("Can LeNet learn handwritten digits?", "Is Adam better?")
 
 
@@ -21,8 +23,8 @@ def run_demo(folder: str) -> int:
         Lab.init(home, "Zhurnal's demo: handwritten digits")
         lab = Lab(home)
     if not lab.names():
-        click.echo(f'$ zhurnal new model=lenet data=digits train.epochs=20 train.batch_size=32 -m "{QUESTIONS[0]}"')
-        lab.new({"model": "lenet", "data": "digits", "train.epochs": 20, "train.batch_size": 32}, question=QUESTIONS[0])
+        click.echo(f'$ zhurnal new model=lenet data=digits {" ".join(f"{k}={v}" for k, v in SETTINGS.items())} -m "{QUESTIONS[0]}"')
+        lab.new({"model": "lenet", "data": "digits", **SETTINGS}, question=QUESTIONS[0])
     if lab.names() == ["e0001"]:
         click.echo(f'$ zhurnal new --from e0001 optimizer=adam optimizer.lr=0.001 -m "{QUESTIONS[1]}"')
         lab.new({"optimizer": "adam", "optimizer.lr": 0.001}, parent="e0001", question=QUESTIONS[1])
@@ -34,7 +36,7 @@ def run_demo(folder: str) -> int:
     if status:
         return status
     click.echo("$ zhurnal compare e0001-e0002")
-    show_comparison(lab, names, form="table", columns=None, against="rows", figures="")
+    show_comparison(lab, names, form="table", columns=None, against="rows", figures="none")
     click.echo("$ zhurnal write e0001-e0002")
     written = lab.write(names)
     click.echo(f"\nThe journal entry is {written.path}\nIts figures are in {lab.journal / 'fig'}\nMore: cd {folder} && zhurnal show e0002")

@@ -1,6 +1,7 @@
 """`zhurnal run`: a queue of runs, each with its bars, and a line when it is done."""
 
 import sys
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -44,10 +45,8 @@ class Bars:
         self.tasks: dict[str, TaskID] = {}
         self.epoch_task: TaskID | None = None
         self.run_task: TaskID | None = None
-        self.images = 0
         self.loss: float | None = None
-        self.epochs = self.batches = self.base = 0
-        self.first_epoch_shown = False
+        self.epochs = self.batches = 0
 
     def progress_of(self, task: str, done: int, total: int) -> None:
         """Show how far a preparation is."""
@@ -61,7 +60,7 @@ class _Watcher:
 
     def __init__(self, bars: Bars, name: str) -> None:
         self.bars, self.name = bars, name
-        self.step_count = 0
+        self.shown = 0.0
 
     def progress(self, task: str, done: int, total: int) -> None:
         self.bars.progress_of(task, done, total)
@@ -76,10 +75,9 @@ class _Watcher:
 
     def step(self, epoch: int, batch: int, images: int, lr: float) -> None:
         b = self.bars
-        if b.progress.disable or b.epoch_task is None or b.run_task is None:
+        if b.progress.disable or b.epoch_task is None or b.run_task is None or (batch < b.batches and time.monotonic() - self.shown < 0.1):
             return
-        self.step_count += 1
-        b.images += images
+        self.shown = time.monotonic()
         task = b.progress.tasks[b.progress.task_ids.index(b.epoch_task)]
         speed = task.speed * images if task.speed else None
         info = f"lr {show(float(f'{lr:.4g}'))}" + (f" loss {b.loss:.4f}" if b.loss is not None else "")

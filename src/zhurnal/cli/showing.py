@@ -1,6 +1,7 @@
 """What the commands that only look print: `ls`, `show`, `diff`, `compare`, `settings`. No torch."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -130,7 +131,9 @@ def _value(value: Any) -> str:
     return "–" if value is None else show(value)
 
 
-def show_comparison(lab: Lab, names: Sequence[str], *, form: str, columns: str | None, against: Literal["rows", "parent"], figures: str) -> None:
+def show_comparison(
+    lab: Lab, names: Sequence[str], *, form: str, columns: str | None, against: Literal["rows", "parent"], figures: str | None
+) -> None:
     """Print the comparison of experiments, and draw figures when asked."""
     from ..analyze import table
 
@@ -147,12 +150,16 @@ def show_comparison(lab: Lab, names: Sequence[str], *, form: str, columns: str |
     else:
         text = {"markdown": table.markdown, "csv": table.csv, "latex": table.latex, "json": table.to_json}[form](found)
         click.echo(text, nl=not text.endswith("\n"))
-    if figures and figures != "none":
+    if figures is None:
+        figures = "val_acc_epoch,train_loss_iter,train_val_acc_epoch" if form == "table" else "none"
+    if figures != "none":
         from ..analyze import figures as drawing
 
         kinds = list(drawing.KINDS) if figures == "all" else [k.strip() for k in figures.split(",")]
-        for path in drawing.draw(lab, list(names), kinds, lab.journal / "fig"):
-            click.echo(f"{path.relative_to(lab.folder)} drawn", err=True)
+        drawn = drawing.draw(lab, list(names), kinds, lab.journal / "fig")
+        for path in drawn:
+            if path.suffix == ".png":
+                click.echo(f"{os.path.relpath(path)} (and .svg)", err=True)
 
 
 def list_settings(section: str | None) -> None:

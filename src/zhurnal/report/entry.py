@@ -66,7 +66,7 @@ def write(lab: Lab, names: Sequence[str], *, force: bool = False) -> Written:
     drawn = tuple(figures.draw_all(told, kinds_for(told), lab.journal / "fig"))
     contents = {name: make(told).rstrip() + f"\n\n<!-- from {summary.sources(told)}; zhurnal {__version__} -->" for name, make in BLOCKS.items()}
     if before is None:
-        updated = blocks.Updated((blocks.Prose(new_page(told, contents)),), _overlaps(lab, path, {s.name for s in told}), (), ())
+        updated = blocks.Updated((blocks.Prose(new_page(told, contents)),), _overlaps(lab, {s.name for s in told}), (), ())
     else:
         updated = blocks.update(parts, contents, path.name, force=force)
     changed = pages.write(path, before, blocks.render(updated.parts))
@@ -74,8 +74,8 @@ def write(lab: Lab, names: Sequence[str], *, force: bool = False) -> Written:
     return Written(path, changed, updated.notes + listed.notes, updated.kept + listed.kept, updated.absent, drawn)
 
 
-def _overlaps(lab: Lab, path: Path, names: set[str]) -> tuple[str, ...]:
-    others = [(p, names & set(found)) for p, found in journal.entries(lab) if p != path and names & set(found)]
+def _overlaps(lab: Lab, names: set[str]) -> tuple[str, ...]:
+    others = [(p, names & set(found)) for p, found in journal.entries(lab) if names & set(found)]
     return tuple(f"{numbers.show(shared)} {'is' if len(shared) == 1 else 'are'} also in {p.name}: this is another entry" for p, shared in others)
 
 
@@ -136,7 +136,7 @@ def _dataset(s: Summary) -> str:
     words = [", ".join(f"{data[key]:,} {kind}" for key, kind in kinds if data.get(key)) + " images"]
     if data.get("image") and data.get("classes"):
         words.append(f"{len(data['classes'])} classes, {'x'.join(map(str, data['image']))}")
-    return f"{data['name']}: {'; '.join(words)}"
+    return f"{data.get('name', s.experiment.settings.data.name)}: {'; '.join(words)}"
 
 
 def _validation(s: Summary) -> str:

@@ -43,12 +43,13 @@ def test_reduced_curves_keep_the_range_and_large_gaps() -> None:
     y = np.sin(np.arange(10_000) / 7.0)
     y[5000] = 40.0
     y[2000:3000] = math.nan
+    y[3000:3070] = math.nan  # most of a bucket
     curve = Curve(np.arange(10_000.0), y, y.copy(), y.copy())
     found = curves.reduce(curve, 100)
     assert len(found.x) == 100
     assert np.nanmax(found.high) == 40.0
-    assert np.isnan(found.y[20:30]).all()
-    assert np.isfinite(np.delete(found.y, np.s_[20:30])).all()
+    assert np.isnan(found.y[20:31]).all()
+    assert np.isfinite(np.delete(found.y, np.s_[20:31])).all()
     assert curves.reduce(found, 100) is found
 
 

@@ -143,7 +143,7 @@ def test_a_weights_file_that_would_run_code_is_refused(lab, tmp_path):
 def test_what_it_is_to_start_from_must_be_finished(lab):
     lab.new(QUICK)
     lab.new({}, continues="e0001")
-    with pytest.raises(RunError, match="e0001 has no finished run.*zhurnal run e0001"):
+    with pytest.raises(RunError, match=r"e0001 has no finished run.*zhurnal run e0001"):
         lab.run("e0002")
 
 
@@ -236,7 +236,7 @@ def test_a_network_of_ones_own_that_changed_is_not_gone_on_with(lab):
     with pytest.raises(Interrupted):
         lab.run("e0001", stop=stop, watcher=StopAt(stop, 2))
     (lab.folder / "my_net.py").write_text(OWN + "# changed\n")
-    with pytest.raises(RunError, match="my_net.py changed since"):
+    with pytest.raises(RunError, match=r"my_net\.py changed since"):
         lab.run("e0001")
 
 
