@@ -33,7 +33,7 @@ def commands() -> str:
 
 def all_settings() -> str:
     """Return the reference of all settings."""
-    text = "# Settings\n\n" + MADE.format("src/zhurnal/core/settings.py")
+    text = "# Settings\n\n" + MADE.format("src/zhurnal/core/sections")
     text += (
         "\nAn experiment's file holds a parent and `changes`, or full `settings`. On the command line a change is `section.setting=value`; naming a part\n"
         "(`optimizer=adam`) keeps the options that both parts have, and says so. Values are YAML 1.2: `1e-3`, `true`, `none`, `[0.9, 0.999]`.\n"

@@ -1,5 +1,6 @@
 """`zhurnal run`: a queue of runs, each with its bars, and a line when it is done."""
 
+import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -108,8 +109,8 @@ def summary(run: Run) -> str:
     if not run.epochs:
         return run.state()
     best = max(run.epochs, key=lambda r: (r["val_acc"], -r["epoch"]))
-    seconds = sorted(t["seconds"] for t in run.times if not t["partial"]) or [float("nan")]
-    text = f"best val. acc. {percent(best['val_acc'])} at epoch {best['epoch']} of {len(run.epochs)}, {duration(seconds[len(seconds) // 2])} an epoch"
+    seconds = statistics.median([t["seconds"] for t in run.times if not t["partial"]] or [float("nan")])
+    text = f"best val. acc. {percent(best['val_acc'])} at epoch {best['epoch']} of {len(run.epochs)}, {duration(seconds)} an epoch"
     if run.test:
         text += f", test acc. {percent(run.test['test_acc'])}"
     return text if run.finished else f"{text}; {run.state()}"

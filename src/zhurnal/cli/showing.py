@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import statistics
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -41,8 +42,6 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right
 
 def best_of(runs: Sequence[Run]) -> str:
     """Return the best validation accuracy of runs in percent, with its deviation over seeds where there are several."""
-    import statistics
-
     best = [max(r["val_acc"] for r in run.epochs) for run in runs if run.epochs]
     if len(best) < 2:
         return percent(best[0]) if best else "–"
@@ -110,7 +109,7 @@ def show_experiment(lab: Lab, name: str) -> None:
         if run.test:
             click.echo(f"    test acc. {percent(run.test['test_acc'])} (weights of epoch {run.test['epoch']})")
         if seconds:
-            click.echo(f"    {duration(sorted(seconds)[len(seconds) // 2])} an epoch; started {run.started[:16].replace('T', ' ')}")
+            click.echo(f"    {duration(statistics.median(seconds))} an epoch; started {run.started[:16].replace('T', ' ')}")
         if data:
             click.echo(f"    {data['name']}: {data['num_train']:,} training, {data['num_val']:,} validation, {data['num_test']:,} test images")
         for text in (*run.warnings, *run.problems):

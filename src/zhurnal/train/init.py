@@ -1,4 +1,4 @@
-"""How weights start. To add a way: a function `(module) -> None` that changes weights in place, a line in `INITS`, a name in `core/settings.py`.
+"""How weights start. To add a way: a function `(module) -> None` that changes weights in place, a line in `INITS`, a name in `core/sections/`.
 
 Promises: random numbers come from torch's global generator, which `models.make` seeds; a way that finds nothing to change says so.
 """

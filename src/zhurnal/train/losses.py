@@ -1,4 +1,4 @@
-"""What is minimized. To add a loss: a function `(logits_NK, labels_N, *, option=...) -> losses_N`, a line in `LOSSES`, a class in `core/settings.py`.
+"""What is minimized. To add a loss: a function `(logits_NK, labels_N, *, option=...) -> losses_N`, a line in `LOSSES`, a class in `core/sections/`.
 
 Promises: one loss for each image, never a mean, so that the caller can average over images (not over batches of unlike size) and keep each.
 

@@ -1,4 +1,4 @@
-"""The optimizers. To add one: a function `make(parameters, lr, *, option=...) -> Optimizer`, a line in `OPTIMIZERS`, a class in `core/settings.py`.
+"""The optimizers. To add one: a function `make(parameters, lr, *, option=...) -> Optimizer`, a line in `OPTIMIZERS`, a class in `core/sections/`.
 
 Promises: which implementation is taken (fused or PyTorch's default) depends on the parameters' device and type alone, never on a measurement;
 `effective` tells what the optimizer really got.

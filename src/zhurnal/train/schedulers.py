@@ -1,6 +1,6 @@
 """The learning rate as a pure function of the step, so that resume needs no scheduler state and a figure can draw it without training.
 
-To add a schedule: a function `(step, steps_per_epoch, epochs, base_lr, **options) -> float`, a line in `SCHEDULERS`, a class in `core/settings.py`.
+To add a schedule: a function `(step, steps_per_epoch, epochs, base_lr, **options) -> float`, a line in `SCHEDULERS`, a class in `core/sections/`.
 Steps and epochs count from 0; a step is one update of the weights.
 """
 

@@ -1,4 +1,4 @@
-"""The networks. To add one: a function `build(image, num_classes, *, option=...) -> nn.Module`, a line in `MODELS`, a class in `core/settings.py`.
+"""The networks. To add one: a function `build(image, num_classes, *, option=...) -> nn.Module`, a line in `MODELS`, a class in `core/sections/`.
 
 Promises of `make`: the weights are a function of the settings, the shape of an image, the number of classes and the seed; torch's global generator
 is left as it was; a network that it returns has been seen to give logits of the right shape.

@@ -1,0 +1,38 @@
+"""What all sections share: strict types, and parts named by a table or by a file of the user's own."""
+
+import re
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+Int = Annotated[int, Strict()]
+Bool = Annotated[bool, Strict()]
+Str = Annotated[str, Strict()]
+Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Probability = Annotated[Float, Field(ge=0, lt=1)]
+
+_OWN = re.compile(r"(?P<file>[^:]+\.py):(?P<name>[A-Za-z_]\w*)")
+
+
+def is_own(name: str) -> bool:
+    """Return whether `name` is a part of the user's own, such as `my_net.py:Net`."""
+    return _OWN.fullmatch(name) is not None
+
+
+def split_own(name: str) -> tuple[str, str]:
+    """Return the file and the name in `my_net.py:Net`."""
+    match = _OWN.fullmatch(name)
+    assert match is not None
+    return match["file"], match["name"]
+
+
+class Section(BaseModel):
+    """One section of the settings. Frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    # Fields that belong to the section whichever part it names; the rest are the part's own options.
+    common: ClassVar[frozenset[str]] = frozenset({"name"})
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of the part that this section names, without the section's common fields."""
+        return {k: v for k, v in self.model_dump().items() if k not in self.common}

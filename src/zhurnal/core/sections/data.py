@@ -1,0 +1,48 @@
+"""`data`: which images, how they are split, and what happens to them before the network."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from ..text import did_you_mean, list_names
+from .base import Float, Int, Section, Str, is_own
+
+DATASETS = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "folder")
+TRANSFORMS = ("init", "augment_simple", "augment")
+
+
+class Normalize(Section):
+    """Mean and standard deviation for each channel, of pixels between 0 and 1."""
+
+    mean: list[Float] = Field(min_length=1, max_length=4)
+    std: list[Annotated[Float, Field(gt=0)]] = Field(min_length=1, max_length=4)
+
+
+def _known_transform(value: str) -> str:
+    if value not in TRANSFORMS and not is_own(value):
+        raise ValueError(f"'{value}' is none of {list_names(TRANSFORMS)}{did_you_mean(value, TRANSFORMS)}")
+    return value
+
+
+class Data(Section):
+    """Which images, how they are split, and what happens to them before the network."""
+
+    common = frozenset({"name"})
+    name: Str = Field("digits", description="digits, cifar10, cifar100, mnist, fashion_mnist, or folder for your own images")
+    path: Str | None = Field(None, description="folder or zip with train/<class>/* and optionally test/<class>/*, or <class>/*; for name: folder")
+    validation: Annotated[Float, Field(gt=0, le=0.5)] | Literal["test"] = Field(
+        0.1, description="part of the training images kept for validation, or `test` to validate on the test images"
+    )
+    split_seed: Annotated[Int, Field(ge=0)] = Field(0, description="seed of the split into training and validation images")
+    subset: Annotated[Int, Field(gt=0)] | None = Field(None, description="train on this many images, the same number of each class")
+    transform: Annotated[Str, AfterValidator(_known_transform)] = Field(
+        "init", description="what happens to training images: init, augment_simple, augment"
+    )
+    normalize: Normalize | Literal["data", "none"] = Field(
+        "data", description="data: mean and std of the training images; none; or {mean: [...], std: [...]}"
+    )
+    image_size: Annotated[Int, Field(ge=4, le=2048)] | None = Field(None, description="height and width in pixels to resize to; none keeps the size")
+    channels: Literal[1, 3] | None = Field(None, description="1 for gray, 3 for color; none takes what the images have")
+    bad_images: Literal["stop", "skip"] = Field("stop", description="what an image that cannot be read does: stop, or skip (each is named)")
+    storage: Literal["auto", "memory", "stream"] = Field("auto", description="hold decoded images in memory, or decode them again each epoch")
+    num_workers: Annotated[Int, Field(ge=0, le=64)] = Field(2, description="threads that decode streamed images; results do not depend on it")
