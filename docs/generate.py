@@ -35,8 +35,8 @@ def all_settings() -> str:
     """Return the reference of all settings."""
     text = "# Settings\n\n" + MADE.format("src/zhurnal/core/sections")
     text += (
-        "\nAn experiment's file holds a parent and `changes`, or full `settings`. On the command line a change is `section.setting=value`; naming a part\n"
-        "(`optimizer=adam`) keeps the options that both parts have, and says so. Values are YAML 1.2: `1e-3`, `true`, `none`, `[0.9, 0.999]`.\n"
+        "\nAn experiment's file holds a parent and `changes`, or full `settings`. On the command line a change is `section.setting=value`; naming\n"
+        "a part (`optimizer=adam`) keeps the options that both parts have, and says so. Values are YAML 1.2: `1e-3`, `true`, `[0.9, 0.999]`.\n"
     )
     for section in settings.SECTIONS:
         text += f"\n## {section}\n"
