@@ -155,6 +155,11 @@ def last(summary: Summary, key: str) -> Spread | None:
     return spread(summary, lambda run: value(run.epochs[-1], key))
 
 
+def test_acc(summary: Summary) -> Spread | None:
+    """Return the test accuracy of the best weights of each counted run; none where the test images were not measured, or chosen on."""
+    return spread(summary, lambda run: value(run.test or {}, "test_acc"))
+
+
 def best_epochs(summary: Summary) -> tuple[int, ...]:
     """Return the epoch of the best validation accuracy of each counted run."""
     return tuple(found[0] for run in summary.counted if (found := best(run)))

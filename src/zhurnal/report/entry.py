@@ -19,6 +19,7 @@ from ..store.lab import Lab
 from . import blocks, journal, pages
 
 FEW = 4  # of so many experiments, training curves are drawn too
+MANY = 8  # of so many experiments, the test accuracy of each is told in the text
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,10 @@ def results(told: Sequence[Summary]) -> str:
         lines.append(f"Best validation accuracy: from {low} to {high}.")
     else:
         lines.append("No epoch was finished, so there is no accuracy.")
+    tested = [(found, s) for s in told if (found := summary.test_acc(s))]
+    if tested:
+        shown = ", ".join(f"{_percent(found)} ({s.name})" for found, s in tested[:MANY]) + (", …" if len(tested) > MANY else "")
+        lines.append(f"Test accuracy, measured once with the weights of the best epoch: {shown}.")
     times = sorted((t, s.name) for s in told if (t := summary.median_time(s)) is not None)
     if times:
         (shortest, first), (longest, last) = times[0], times[-1]
