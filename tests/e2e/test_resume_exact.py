@@ -47,6 +47,9 @@ CHANGES = {
     "train.checkpoint_seconds": 0.0,
     "train.num_threads": 1,
     "train.tensorboard": False,
+    "train.ema": 0.9,
+    "train.accumulate": 2,
+    "train.clip_grad_norm": 1.0,
 }
 
 

@@ -108,7 +108,7 @@ def run(
             (home / folder).mkdir(exist_ok=True)
         events = stack.enter_context(Record(home / "events.jsonl"))
         saved, problems = state.latest(home / "checkpoints")
-        position = state.restore(saved, parts.model, parts.optimizer) if saved else Position()
+        position = state.restore(saved, parts.model, parts.optimizer, parts.ema) if saved else Position()
         position.partial = position.partial or position.batch > 0
         record = stack.enter_context(Record(home / "record.jsonl", keep=position.num_rows))
         log = Log(home, record, events, stack.enter_context(Board(home / "tensorboard", experiment.settings.train.tensorboard)), watcher)
@@ -256,24 +256,27 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
     sums = torch.zeros(3, dtype=torch.float64, device=parts.device)  # this epoch's loss and number correct, and the loss since the last iter row
     sums.copy_(torch.tensor([at.loss_sum, at.correct, at.since_loss], dtype=torch.float64))
     saver = _Saver(settings.checkpoint_seconds)
+    options: dict[str, Any] = {"num_parts": settings.accumulate, "clip_grad_norm": settings.clip_grad_norm}
 
     def save() -> None:
         at.loss_sum, at.correct, at.since_loss = float(sums[0]), int(sums[1]), float(sums[2])
         at.num_rows = log.record.num_rows
         log.record.sync()
         log.board.flush()
-        saver.save(lambda: state.save(checkpoints, at, model, optimizer))
+        saver.save(lambda: state.save(checkpoints, at, model, optimizer, parts.ema))
 
     log.watcher.begin(experiment.name, feed.seed, settings.epochs, feed.num_batches, at.epoch, at.batch)
     model.train()
-    while at.epoch < settings.epochs:
+    while at.epoch < settings.epochs and not _stops_early(settings, at):
         log.watcher.phase("training")
         began = time.monotonic() - at.seconds
         for images_NCHW, labels_N in feed.batches(at.epoch, at.batch):
             lr = _set_lr(experiment, parts, at.step, settings.epochs)
-            loss_sum, correct = train_step(model, optimizer, parts.loss, images_NCHW, labels_N)
+            loss_sum, correct = train_step(model, optimizer, parts.loss, images_NCHW, labels_N, **options)
             sums += torch.stack([loss_sum, correct, loss_sum]).to(torch.float64)
             at.batch, at.step = at.batch + 1, at.step + 1
+            if parts.ema:
+                parts.ema.update(model, at.step)
             at.seen, at.since_seen = at.seen + len(labels_N), at.since_seen + len(labels_N)
             if at.step % settings.log_every == 0:
                 log.row({"kind": "iter", "step": at.step, "epoch": at.epoch + 1, "loss": float(sums[2]) / at.since_seen, "lr": lr})
@@ -290,10 +293,15 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
         except Interrupted:
             save()
             raise
-        if at.epoch == settings.epochs or saver.due(at_epoch_end=True):
+        if at.epoch == settings.epochs or _stops_early(settings, at) or saver.due(at_epoch_end=True):
             save()
             state.forget_old_best(checkpoints, at.best_epoch)
     _finish(experiment, parts, at, log, checkpoints)
+
+
+def _stops_early(settings: Train, at: Position) -> bool:
+    """Return whether validation accuracy has not risen for as many epochs as the settings allow."""
+    return settings.early_stopping is not None and at.batch == 0 and at.epoch - at.best_epoch >= settings.early_stopping
 
 
 def _set_lr(experiment: Experiment, parts: Parts, step: int, epochs: int) -> float:
@@ -307,7 +315,7 @@ def _set_lr(experiment: Experiment, parts: Parts, step: int, epochs: int) -> flo
 
 def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor, log: Log, checkpoints: Path, stop: Stop) -> None:
     """Validate, write the epoch's row, and keep the weights if they are the best so far."""
-    model, epoch = parts.model, at.epoch + 1
+    model, epoch = parts.ema.model if parts.ema else parts.model, at.epoch + 1
     trained = time.monotonic()
     train_loss, train_acc, num_train = float(sums[0]) / at.seen, float(sums[1]) / at.seen, at.seen
 
@@ -351,12 +359,10 @@ def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkp
     last = state.fingerprint(parts.model)
     if parts.data.test is not None:
         log.watcher.phase("testing the best weights")
-        held = {k: v.clone() for k, v in parts.model.state_dict().items()}
         best = state.read_tensors(state.best_path(checkpoints, at.best_epoch), at.best_sha256)
         parts.model.load_state_dict(best)
         settings = experiment.settings.train
         result = evaluate(parts.model, parts.val_loss, parts.data.test, parts.normalize, settings.batch_size_val, parts.device)
-        parts.model.load_state_dict(held)
         row = {"kind": "test", "epoch": at.best_epoch, "step": at.step, "test_loss": result.loss, "test_acc": result.accuracy}
         log.row(row | {"num_test": len(parts.data.test)})
     log.row({"kind": "end", "epoch": at.epoch, "step": at.step, "best_epoch": at.best_epoch, "best_val_acc": at.best_val_acc, "weights": last})

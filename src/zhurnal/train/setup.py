@@ -20,6 +20,7 @@ from ..store.lab import Lab
 from ..store.runs import Run
 from . import losses, models, optimizers, own, random, state, transforms
 from .data import Prepared, Streamed, prepare
+from .ema import Ema
 from .step import Feed, Losses, Normalizer
 from .watch import Watcher
 
@@ -35,6 +36,7 @@ class Parts:
     optimizer: torch.optim.Optimizer
     loss: Losses  # of training
     val_loss: Losses  # the same without label smoothing
+    ema: Ema | None  # the average of the weights, which validation measures; none when not wanted
     device: torch.device
     started_from: dict[str, Any] | None
     sources: dict[str, own.Own]
@@ -89,6 +91,7 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
             f"no batch is left. Use train.batch_size={max(1, len(data.train) // 4)}"
         )
     torch.manual_seed(random.seed_of(seed, random.TRAIN))
+    started_from = _start(lab, experiment, seed, model, optimizer)
     return Parts(
         data=data,
         feed=feed,
@@ -98,7 +101,8 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         loss=losses.make_loss(settings.loss, lab.folder),
         val_loss=losses.make_loss(settings.loss, lab.folder, training=False),
         device=device,
-        started_from=_start(lab, experiment, seed, model, optimizer),
+        ema=Ema(model, settings.train.ema) if settings.train.ema else None,
+        started_from=started_from,
         sources={s: own.load_own(n, lab.folder) for s, n in _names(experiment).items() if is_own(n)},
     )
 

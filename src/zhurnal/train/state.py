@@ -5,7 +5,8 @@ device, library versions and number of threads). A checkpoint is there whole or 
 it is kept; loading never runs code (`weights_only`).
 
 Order of images and augmentation are functions of (seed, epoch, image), so their state is the epoch and the batch. The rest is the model, the
-optimizer, torch's generators (dropout), the sums of the epoch so far, the best epoch so far, and how many rows the record had.
+optimizer, the moving average of the weights, torch's generators (dropout), the sums of the epoch so far, the best epoch so far, and how many rows the
+record had.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from ..core.errors import RunError
 from ..store import files
+from .ema import Ema
 
 KEEP = 2
 
@@ -44,7 +46,7 @@ class Position:
     partial: bool = False  # this epoch was interrupted
 
 
-def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.optim.Optimizer) -> Path:
+def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None = None) -> Path:
     """Write a checkpoint, and remove all but the last two.
 
     Raises:
@@ -54,6 +56,7 @@ def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.op
         "position": asdict(position),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "ema": ema.model.state_dict() if ema else None,
         "generators": [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])],
     }
     path = folder / f"state-{position.step:08d}-{position.epoch:05d}.pt"
@@ -108,10 +111,12 @@ def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     return None, problems
 
 
-def restore(state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-    """Put a checkpoint back into the model, the optimizer and torch's generators; return where the run stands."""
+def restore(state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None = None) -> Position:
+    """Put a checkpoint back into the model, the optimizer, the average and torch's generators; return where the run stands."""
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
+    if ema:
+        ema.model.load_state_dict(state["ema"])
     cpu, *cuda = state["generators"]
     torch.set_rng_state(cpu)
     if cuda and torch.cuda.is_available():

@@ -61,15 +61,32 @@ class Feed:
             yield from (future.result() for future in coming)
 
 
-def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Losses, images_NCHW: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
-    """Update the model by one batch; return the sum of its losses and the number it had right, both left on the device."""
-    logits_NK = model(images_NCHW)
-    losses_N = loss(logits_NK, labels_N)
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Losses,
+    images_NCHW: Tensor,
+    labels_N: Tensor,
+    *,
+    num_parts: int = 1,
+    clip_grad_norm: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Update the model by one batch; return the sum of its losses and the number it had right, both left on the device.
+
+    The gradient is that of the mean loss over the batch, computed in `num_parts` parts of it, and scaled down to the norm `clip_grad_norm`.
+    """
     optimizer.zero_grad(set_to_none=True)
-    losses_N.mean().backward()
+    loss_sum, correct = torch.zeros((), device=images_NCHW.device), torch.zeros((), dtype=torch.int64, device=images_NCHW.device)
+    for part_NCHW, part_N in zip(images_NCHW.chunk(num_parts), labels_N.chunk(num_parts), strict=True):
+        logits_NK = model(part_NCHW)
+        part_sum = loss(logits_NK, part_N).sum()
+        (part_sum / len(labels_N)).backward()
+        loss_sum += part_sum.detach()
+        correct += (logits_NK.detach().argmax(1) == part_N).sum()
+    if clip_grad_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
     optimizer.step()
-    with torch.no_grad():
-        return losses_N.detach().sum(), (logits_NK.argmax(1) == labels_N).sum()
+    return loss_sum, correct
 
 
 @dataclass(frozen=True)

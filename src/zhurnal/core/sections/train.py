@@ -14,6 +14,16 @@ class Train(Section):
     batch_size: Annotated[Int, Field(gt=0, le=1_000_000)] = Field(128, description="images in a training step")
     batch_size_val: Annotated[Int, Field(gt=0, le=1_000_000)] = Field(256, description="images in a validation step; changes speed, not results")
     drop_last: Bool = Field(False, description="leave out the last batch of an epoch when it is smaller")
+    accumulate: Annotated[Int, Field(gt=0, le=1024)] = Field(
+        1, description="compute the gradient of a batch in this many parts, to save memory; batch_size stays that of a step"
+    )
+    clip_grad_norm: Annotated[Float, Field(gt=0)] | None = Field(None, description="scale gradients down to at most this norm; none leaves them")
+    ema: Annotated[Float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay of a moving average of the weights, which is then what validation measures and keeps; 0 for none"
+    )
+    early_stopping: Annotated[Int, Field(gt=0)] | None = Field(
+        None, description="stop when validation accuracy has not risen for this many epochs; none trains all epochs"
+    )
     train_accuracy: Literal["running", "second_pass"] = Field(
         "running", description="measure training accuracy while training, or by a second pass over the training images after each epoch"
     )
