@@ -71,7 +71,14 @@ def list_experiments(lab: Lab, names: Sequence[str]) -> None:
         what = f"{e.parent}: {differences.short(e.changes) or 'no change'}" if e.parent else f"{e.settings.model.name} on {e.settings.data.name}"
         started = min((r.started for r in runs if r.started), default="")
         rows.append(
-            [name, f"{what}{f' ({e.header()})' if e.header() else ''}", e.question, state_of(runs), best_of(runs), started[:16].replace("T", " ")]
+            [
+                name,
+                f"{what}{f' (cont. {e.continues})' if e.continues else ''}",
+                e.question,
+                state_of(runs),
+                best_of(runs),
+                started[:16].replace("T", " "),
+            ]
         )
     print_table(["experiment", "diff", "question", "state", "best val. acc.", "started"], rows, right=(4,), shrink=(1, 2, 3))
     for problem in problems:

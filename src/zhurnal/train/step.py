@@ -97,6 +97,7 @@ class Evaluation:
     accuracy: float  # in [0, 1]
     losses_N: Tensor  # float32, in the order of the split
     predicted_N: Tensor  # int64
+    confidence_N: Tensor  # float32, the probability of the predicted class
 
 
 @torch.inference_mode()
@@ -112,14 +113,16 @@ def evaluate(
     """Measure the model on a split, in evaluation mode; `each` is called with the number of images done in a batch."""
     training = model.training
     model.eval()
-    losses, predicted = [], []
+    losses, predicted, confidence = [], [], []
     for positions_N in torch.arange(len(split)).split(batch_size):
         images_NCHW, labels_N, _ = split.take(positions_N)
         logits_NK = model(normalize(images_NCHW.to(device)))
         losses.append(loss(logits_NK, labels_N.to(device)))
-        predicted.append(logits_NK.argmax(1))
+        best = logits_NK.softmax(1).max(1)
+        confidence.append(best.values)
+        predicted.append(best.indices)
         each(len(positions_N))
     model.train(training)
-    losses_N, predicted_N = torch.cat(losses).float().cpu(), torch.cat(predicted).cpu()
+    losses_N, confidence_N, predicted_N = torch.cat(losses).float().cpu(), torch.cat(confidence).float().cpu(), torch.cat(predicted).cpu()
     correct = int((predicted_N == split.labels_N).sum())
-    return Evaluation(float(losses_N.double().mean()), correct / len(split), losses_N, predicted_N)
+    return Evaluation(float(losses_N.double().mean()), correct / len(split), losses_N, predicted_N, confidence_N)
