@@ -55,8 +55,8 @@ CHANGES = {
 
 def child(folder: str, point: str, count: int) -> None:
     """Run e0001; kill this process with SIGKILL the `count`-th time that `point` is reached."""
+    from zhurnal.train import log, state
     from zhurnal.train import run as running
-    from zhurnal.train import state
 
     left = [count]
 
@@ -85,7 +85,7 @@ def child(folder: str, point: str, count: int) -> None:
         module, name, after = points[point]
         die_in(module, name, after=after)
     # the pause between checkpoints, which keeps them cheap, would keep them rare in a run of two seconds
-    running.CHECKPOINT_SHARE = 1.0
+    log.CHECKPOINT_SHARE = 1.0
     running.run(Lab(folder), "e0001")
 
 

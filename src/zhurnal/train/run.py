@@ -7,19 +7,17 @@ import errno
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import torch
 
 from ..core import diff
 from ..core.errors import RunError, ZhurnalError
 from ..core.experiment import Experiment
-from ..core.records import Row
 from ..core.settings import Train, parse
 from ..store import files, runs
 from ..store.lab import Lab
@@ -27,14 +25,12 @@ from ..store.record import Record
 from ..store.record import read as read_record
 from . import setup, state
 from .board import Board
+from .log import Log, Saver
 from .schedulers import lr_at
 from .setup import Parts
 from .state import Position
 from .step import Evaluation, evaluate, train_step
 from .watch import Silent, Watcher
-
-# Saving checkpoints takes at most this part of the time.
-CHECKPOINT_SHARE = 0.02
 
 
 class Interrupted(RunError):
@@ -149,51 +145,12 @@ def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Pos
     return error, "failed"
 
 
-class Log:
-    """Where a run writes: its record, its events, TensorBoard, and whoever watches."""
-
-    def __init__(self, home: Path, record: Record, events: Record, board: Board, watcher: Watcher) -> None:
-        self.home, self.record, self.events, self.board, self.watcher = home, record, events, board, watcher
-
-    def row(self, row: Row) -> None:
-        """Add a row to the record."""
-        known = self.record.mismatch
-        self.record.append(row)
-        if self.record.mismatch and not known:
-            self.warn(f"this resume is not exact: {self.record.mismatch}. The run goes on, and its rows from here on are those of this attempt")
-        self.board.row(row)
-        self.watcher.row(row)
-
-    def event(self, kind: str, **values: Any) -> None:
-        """Add a row with the time to the events."""
-        self.events.append({"kind": kind, "time": setup.now(), **values})
-
-    def warn(self, text: str) -> None:
-        """Write down, and tell, what a person should know."""
-        self.event("warning", text=text)
-        self.watcher.note(text)
-
-    def stop(self, status: str, position: Position, reason: str) -> None:
-        """Write down how this attempt ended."""
-        self.event("stop", status=status, step=position.step, epoch=position.epoch, reason=reason[:2000])
-        self.record.sync()
-        self.events.sync()
-
-    def predictions(self, epoch: int, result: Evaluation, classes: int) -> None:
-        """Keep what the network said of each validation image: `predictions/epoch-00003.npz` with `predicted` and `loss`."""
-        path = self.home / "predictions" / f"epoch-{epoch:05d}.npz"
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            predicted = result.predicted_N.numpy().astype(np.uint8 if classes <= 256 else np.uint16)
-            np.savez(file, predicted=predicted, loss=result.losses_N.clamp(max=65504).numpy().astype(np.float16))
-        temporary.replace(path)
-
-
 def _open(experiment: Experiment, seed: int, parts: Parts, before: dict[str, Any], position: Position, log: Log, problems: list[str]) -> None:
     """Write down that the run starts or goes on, and with what; refuse or warn where that is not what it began with."""
     now = orjson.loads(orjson.dumps(setup.effective(experiment, seed, parts)))
     if not before:
         files.write(log.home / "effective.json", orjson.dumps(now, option=orjson.OPT_INDENT_2) + b"\n")
+        log.labels(parts.data.val)
         for source in parts.sources.values():
             (log.home / "sources").mkdir(exist_ok=True)
             files.write(log.home / "sources" / source.source_path.name, source.source_text)
@@ -255,7 +212,7 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
     feed, model, optimizer = parts.feed, parts.model, parts.optimizer
     sums = torch.zeros(3, dtype=torch.float64, device=parts.device)  # this epoch's loss and number correct, and the loss since the last iter row
     sums.copy_(torch.tensor([at.loss_sum, at.correct, at.since_loss], dtype=torch.float64))
-    saver = _Saver(settings.checkpoint_seconds)
+    saver = Saver(settings.checkpoint_seconds)
     options: dict[str, Any] = {"num_parts": settings.accumulate, "clip_grad_norm": settings.clip_grad_norm}
 
     def save() -> None:
@@ -366,31 +323,3 @@ def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkp
         row = {"kind": "test", "epoch": at.best_epoch, "step": at.step, "test_loss": result.loss, "test_acc": result.accuracy}
         log.row(row | {"num_test": len(parts.data.test)})
     log.row({"kind": "end", "epoch": at.epoch, "step": at.step, "best_epoch": at.best_epoch, "best_val_acc": at.best_val_acc, "weights": last})
-
-
-class _Saver:
-    """Says when the next checkpoint is due: after so many seconds, and never so often that saving takes more than its share of the time."""
-
-    def __init__(self, every: float) -> None:
-        self.every, self.pause, self.last = every, 0.0, time.monotonic()
-
-    def due(self, *, at_epoch_end: bool = False) -> bool:
-        """Return whether to save now; the end of an epoch is a good moment already after a fifth of the time."""
-        wait = max(self.every * (0.2 if at_epoch_end else 1.0), self.pause)
-        return time.monotonic() - self.last >= wait
-
-    def save(self, action: Callable[[], object]) -> None:
-        """Save, and note how long it took.
-
-        Raises:
-            RunError: the disk is full or gone.
-        """
-        began = time.monotonic()
-        try:
-            action()
-        except OSError as error:
-            raise RunError(
-                f"the checkpoint could not be written: {error}. Free some space and run the experiment again: it goes on from the last one"
-            ) from error
-        self.last = time.monotonic()
-        self.pause = (self.last - began) / CHECKPOINT_SHARE

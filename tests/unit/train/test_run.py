@@ -46,6 +46,10 @@ def test_a_run_leaves_what_the_architecture_says(lab):
     }
     held = np.load(run.folder / "predictions" / "epoch-00002.npz")
     assert held["predicted"].shape == held["loss"].shape == (run.epochs[0]["num_val"],)
+    labels = np.load(run.folder / "predictions" / "labels.npz")
+    assert (held["predicted"] == labels["label"]).mean() == run.epochs[1]["val_acc"]
+    right = held["predicted"] == labels["label"]
+    assert np.allclose(held["confidence"][right], np.exp(-held["loss"][right].astype(float)), atol=2e-3)
     assert held["loss"].astype(float).mean() == pytest.approx(run.epochs[1]["val_loss"], rel=1e-3)
     assert next((run.folder / "tensorboard").glob("events.out.tfevents.*")).stat().st_size > 500
 
