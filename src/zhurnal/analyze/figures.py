@@ -5,12 +5,8 @@ figure of a lab (from its number); a value that is missing is a gap; nothing cov
 """
 
 import hashlib
-import io
 import math
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +16,8 @@ import numpy as np
 from ..core import numbers
 from ..core.errors import ZhurnalError
 from ..core.text import did_you_mean, list_names, printable
-from ..store import files
 from ..store.lab import Lab
-from . import curves, summary, table
+from . import curves, drawing, summary, table
 from .curves import Curve
 from .summary import Summary
 
@@ -32,7 +27,6 @@ DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, 
 TRAIN_DASH = (0, (1.2, 1.2))
 LONGEST_NAME = 200  # bytes of a file name
 MANY, BEST = 12, 3  # of more experiments than MANY, the BEST at the end stand out and are named at their curves
-_LOCK = threading.Lock()  # matplotlib's settings are global while a figure is drawn
 
 
 @dataclass(frozen=True)
@@ -99,12 +93,7 @@ def draw_all(summaries: Sequence[Summary], kinds: Sequence[str], folder: Path) -
     for kind in kinds:
         rendered = render(summaries, kind)
         stem = file_stem([s.name for s in summaries], kind)
-        for ending, data in rendered.items():
-            path = folder / f"{stem}.{ending}"
-            folder.mkdir(parents=True, exist_ok=True)
-            if not path.is_file() or path.read_bytes() != data:
-                files.write(path, data)
-            written.append(path)
+        written += drawing.put(folder, stem, rendered)
     return written
 
 
@@ -114,15 +103,8 @@ def render(summaries: Sequence[Summary], kind: str, formats: Sequence[str] = ("p
     shown = [(s, found) for s in table.with_diffs(summaries) if _anything(found := _curves(s, what))]
     if not shown:
         return {}
-    with _matplotlib(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in a script that the font lacks: the SVG shows it
-        figure = _figure([s for s, _ in shown], [c for _, c in shown], what)
-        result = {}
-        for ending in formats:
-            out = io.BytesIO()
-            figure.savefig(out, format=ending, metadata={"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}.get(ending))
-            result[ending] = out.getvalue()
-    return result
+    with drawing.matplotlib():
+        return drawing.encode(_figure([s for s, _ in shown], [c for _, c in shown], what), formats)
 
 
 def has_something(summaries: Sequence[Summary], kind: str) -> bool:
@@ -140,27 +122,6 @@ def _curves(s: Summary, kind: Kind) -> list[Curve]:
         curves.reduce(curves.per_step(s.counted, k)) if kind.per_step else curves.reduce(curves.per_epoch(s.counted, k), 2000) for k in kind.keys
     ]
     return [Curve(c.x, c.y * scale, c.low * scale, c.high * scale) for c in found]
-
-
-@contextmanager
-def _matplotlib() -> Iterator[None]:
-    """Set matplotlib up for the time of one figure, whatever the user's own settings are."""
-    import matplotlib
-
-    with _LOCK, matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(
-            {
-                "svg.fonttype": "none", "svg.hashsalt": "zhurnal", "text.parse_math": False, "font.size": 9,
-                "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#888888", "axes.linewidth": 0.8,
-                "axes.labelcolor": "#333333",
-                "axes.titlesize": 10.5, "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.titlepad": 10, "text.color": "#222222",
-                "xtick.color": "#888888", "ytick.color": "#888888", "xtick.labelcolor": "#333333", "ytick.labelcolor": "#333333",
-                "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#E4E4E4", "grid.linewidth": 0.7, "axes.axisbelow": True,
-                "legend.frameon": False, "legend.fontsize": 8, "lines.solid_capstyle": "round", "savefig.dpi": 150,
-            }
-        )  # fmt: skip
-        yield
 
 
 def _figure(summaries: Sequence[Summary], lines: Sequence[Sequence[Curve]], kind: Kind) -> Any:

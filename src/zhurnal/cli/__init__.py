@@ -239,13 +239,44 @@ def compare(ctx: click.Context, experiments: str, form: str, columns: str | None
 
 
 @cli.command()
+@click.argument("experiment")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="train", show_default=True, help="Which images to show.")
+@click.option("--epoch", type=click.IntRange(1), default=1, show_default=True, help="As they are in this epoch: augmentation differs in each.")
+@click.option("--count", type=click.IntRange(1, 400), default=32, show_default=True, help="How many images to show.")
+@click.pass_context
+def data(ctx: click.Context, experiment: str, split: str, epoch: int, count: int) -> None:
+    """Look at the data of an experiment: a sheet of images as the network gets them, class counts, mean and deviation, duplicates."""
+    from .looking import show_data
+
+    lab = _lab(ctx)
+    show_data(lab, lab.select(experiment)[0], split=split, epoch=epoch, count=count)
+
+
+@cli.command()
+@click.argument("experiment")
+@click.option("--seed", type=int, help="Which run; without it, the one with the best validation accuracy.")
+@click.option("--epoch", type=click.IntRange(1), help="After which epoch; without it, the best.")
+@click.option("--mistakes", "count", type=click.IntRange(0, 400), default=24, show_default=True, help="How many of the surest mistakes to list.")
+@click.option("--figures/--no-figures", default=True, show_default=True, help="Draw them in journal/fig.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.pass_context
+def results(ctx: click.Context, experiment: str, seed: int | None, epoch: int | None, count: int, figures: bool, as_json: bool) -> None:
+    """Look at what a trained network says: accuracy by class, confusion, calibration, the mistakes it is surest of."""
+    from .looking import show_results
+
+    lab = _lab(ctx)
+    show_results(lab, lab.select(experiment)[0], seed=seed, epoch=epoch, count=count, figures=figures, as_json=as_json)
+
+
+@cli.command()
 @click.argument("experiments")
+@click.option("--add", "added", multiple=True, metavar="BLOCK", help="Put another block on the page: classes, confusion, calibration or mistakes.")
 @click.option("--force", is_flag=True, help="Also rewrite generated blocks that were edited by hand.")
 @click.pass_context
-def write(ctx: click.Context, experiments: str, force: bool) -> None:
+def write(ctx: click.Context, experiments: str, added: tuple[str, ...], force: bool) -> None:
     """Write or refresh the journal entry of some experiments; your own words stay as they are."""
     lab = _lab(ctx)
-    written = lab.write(lab.select(experiments), force=force)
+    written = lab.write(lab.select(experiments), add=added, force=force)
     click.echo(f"{os.path.relpath(written.path)} {'written' if written.changed else 'is up to date'}")
     for note in written.notes:
         click.secho(f"note: {note}", fg="yellow", err=True)

@@ -134,6 +134,17 @@ def render(parts: Sequence[Part]) -> str:
     return "".join(p.text if isinstance(p, Prose) else p.begin + p.body + p.end for p in parts)
 
 
+def insert(parts: Sequence[Part], names: Sequence[str], *, after: str) -> list[Part]:
+    """Return the parts with empty blocks `names`, those that are not there yet, behind the block `after`, or at the end where that is gone."""
+    have = {p.name for p in parts if isinstance(p, Block)}
+    text = "".join(f"\n<!-- zhurnal:begin {name} -->\n<!-- zhurnal:end {name} -->\n" for name in names if name not in have)
+    if not text:
+        return list(parts)
+    place = next((i + 1 for i, p in enumerate(parts) if isinstance(p, Block) and p.name == after), len(parts))
+    page = render(parts[:place]) + text + render(parts[place:])
+    return parse(page, "page", have | set(names))
+
+
 @dataclass(frozen=True)
 class Updated:
     """A page with its blocks brought up to date."""

@@ -17,6 +17,7 @@ from ..core.errors import JournalError
 from ..core.text import count, duration, escape_markdown, percent
 from ..store.lab import Lab
 from . import blocks, journal, pages
+from . import results as results_of
 
 FEW = 4  # of so many experiments, training curves are drawn too
 MANY = 8  # of so many experiments, the test accuracy of each is told in the text
@@ -44,12 +45,13 @@ def path_of(lab: Lab, names: Sequence[str]) -> Path:
     return lab.journal / f"{shown}.md"
 
 
-def write(lab: Lab, names: Sequence[str], *, force: bool = False) -> Written:
+def write(lab: Lab, names: Sequence[str], *, add: Sequence[str] = (), force: bool = False) -> Written:
     """Write the entry about experiments, or bring its generated blocks up to date, and the list of entries in `journal/README.md`.
 
     Args:
         lab: the lab.
         names: experiments; the entry's file is named after them.
+        add: blocks of `results.OPTIONAL` to put on the page, behind the figures; once there, they are kept up to date like the others.
         force: overwrite blocks that were edited by hand.
 
     Raises:
@@ -62,17 +64,22 @@ def write(lab: Lab, names: Sequence[str], *, force: bool = False) -> Written:
         raise JournalError(f"there is nothing to write about {shown} yet, none has run: run first, `zhurnal run {shown}`")
     path = path_of(lab, [s.name for s in told])
     before = pages.read(path)
-    parts = blocks.parse(before, path.name, BLOCKS) if before is not None else []
+    results_of.check(add)
+    parts = blocks.parse(before, path.name, (*BLOCKS, *results_of.OPTIONAL)) if before is not None else []
     index = journal.prepare(lab)  # also reads its markers before anything is written
     drawn = tuple(figures.draw_all(told, kinds_for(told), lab.journal / "fig"))
-    contents = {name: make(told).rstrip() + f"\n\n<!-- from {summary.sources(told)}; zhurnal {__version__} -->" for name, make in BLOCKS.items()}
+    source = f"\n\n<!-- from {summary.sources(told)}; zhurnal {__version__} -->"
+    contents = {name: make(told).rstrip() + source for name, make in BLOCKS.items()}
+    overlaps: tuple[str, ...] = ()
     if before is None:
-        updated = blocks.Updated((blocks.Prose(new_page(told, contents)),), _overlaps(lab, {s.name for s in told}), (), ())
-    else:
-        updated = blocks.update(parts, contents, path.name, force=force)
+        parts, overlaps = blocks.parse(new_page(told, contents), path.name, BLOCKS), _overlaps(lab, {s.name for s in told})
+    parts = blocks.insert(parts, [name for name in results_of.OPTIONAL if name in add], after="figures")
+    there = {p.name for p in parts if isinstance(p, blocks.Block)}
+    contents |= {name: make(told, lab).rstrip() + source for name, make in results_of.OPTIONAL.items() if name in there}
+    updated = blocks.update(parts, contents, path.name, force=force)
     changed = pages.write(path, before, blocks.render(updated.parts))
     listed = journal.write(lab, index, force=force)
-    return Written(path, changed, updated.notes + listed.notes, updated.kept + listed.kept, updated.absent, drawn)
+    return Written(path, changed, overlaps + updated.notes + listed.notes, updated.kept + listed.kept, updated.absent, drawn)
 
 
 def _overlaps(lab: Lab, names: set[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers_runs import make_run
-from zhurnal.analyze import figures, summary, table
+from zhurnal.analyze import drawing, figures, summary, table
 from zhurnal.core import numbers
 from zhurnal.core.errors import ZhurnalError
 from zhurnal.store.lab import Lab
@@ -85,7 +85,7 @@ def _sweep(lab: Lab, count: int, long: bool = False) -> list[str]:
 def test_legends_stand_beside_the_curves_and_on_the_page(own_lab: Lab, count: int, long: bool) -> None:
     found = table.with_diffs(summary.read_all(own_lab, _sweep(own_lab, count, long)))
     kind = figures.KINDS["train_val_acc_epoch"]
-    with figures._matplotlib():
+    with drawing.matplotlib():
         figure = figures._figure(found, [figures._curves(s, kind) for s in found], kind)
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -106,7 +106,7 @@ def test_one_epoch_and_lone_points_show_as_markers(own_lab: Lab) -> None:
     for name, lone in (("e0001", [1.0]), ("e0006", [1.0, 3.0, 5.0])):
         found = summary.read_all(own_lab, [name])
         kind = figures.KINDS["val_loss_epoch"]
-        with figures._matplotlib():
+        with drawing.matplotlib():
             (axes,) = figures._figure(found, [figures._curves(s, kind) for s in found], kind).axes
         (dots,) = [line for line in axes.lines if line.get_marker() == "o"]
         assert list(dots.get_xdata()) == lone

@@ -1,0 +1,103 @@
+"""Blocks of an entry that are there on request: accuracy by class, confusion, calibration, the surest mistakes."""
+
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+from ..analyze import predictions, summary
+from ..analyze import results as drawn
+from ..analyze.predictions import Predictions
+from ..analyze.summary import Summary
+from ..core.errors import JournalError, LabError
+from ..core.text import did_you_mean, escape_markdown, list_names, percent, printable
+from ..store.lab import Lab
+
+NUM_MISTAKES = 12
+
+
+def check(names: Sequence[str]) -> None:
+    """Raise JournalError where a name is no block that can be added."""
+    for name in names:
+        if name not in OPTIONAL:
+            raise JournalError(f"'{printable(name, 60)}' is no block to add{did_you_mean(name, OPTIONAL) or ';'} blocks are {list_names(OPTIONAL)}")
+
+
+def _each(told: Sequence[Summary], lab: Lab, kind: str, make: Callable[[Predictions], str]) -> str:
+    """Return what `make` says of the best run of each experiment, under its name; an experiment without predictions says so."""
+    texts = []
+    for s in told:
+        runs = [r for r in s.counted if r.epochs]
+        if not runs:
+            texts.append(f"{s.name}: no epoch was finished.")
+            continue
+        try:
+            found = predictions.read(max(runs, key=lambda r: (summary.best(r) or (0, 0.0))[1]))
+        except LabError as error:
+            texts.append(f"{s.name}: {escape_markdown(str(error))}")
+            continue
+        head = f"**{s.name}** (seed {found.seed}, weights of epoch {found.epoch}, {len(found.label_N):,} validation images)"
+        figure = ""
+        if kind in drawn.KINDS:
+            drawn.draw(found, [kind], lab.journal / "fig")
+            figure = f"\n\n![{kind} of {s.name}](fig/{quote(drawn.stem(s.name, kind))}.png)"
+        texts.append(f"{head}\n\n{make(found)}{figure}")
+    return "\n\n".join(texts)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(headings) + " |", "|" + "|".join("---" if i == 0 else "--:" for i in range(len(headings))) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(escape_markdown(c) for c in row) + " |" for row in rows)])
+
+
+def classes(told: Sequence[Summary], lab: Lab) -> str:
+    """Return the accuracy of each class."""
+
+    def make(found: Predictions) -> str:
+        rows = [
+            (r.name, f"{r.num:,}", percent(r.accuracy), f"{percent(r.low)} to {percent(r.high)}", f"{r.taken_for} ({r.taken})" if r.taken else "–")
+            for r in predictions.by_class(found)
+        ]
+        return _table(("class", "images", "accuracy", "95 % interval", "most often taken for"), rows)
+
+    return _each(told, lab, "classes", make)
+
+
+def confusion(told: Sequence[Summary], lab: Lab) -> str:
+    """Return the pairs that are mixed up most, and the matrix as a figure."""
+
+    def make(found: Predictions) -> str:
+        pairs = predictions.most_confused(found)
+        return _table(("true", "said", "images"), [(a, b, f"{n:,}") for a, b, n in pairs]) if pairs else "No image is wrong."
+
+    return _each(told, lab, "confusion", make)
+
+
+def calibration(told: Sequence[Summary], lab: Lab) -> str:
+    """Return how well confidence tells accuracy."""
+
+    def make(found: Predictions) -> str:
+        _, error = predictions.calibration(found)
+        mean = float(found.confidence_N.mean())
+        return (
+            f"Mean confidence {percent(mean)} %, accuracy {percent(found.accuracy)} %; "
+            f"expected calibration error {percent(error)} points ({predictions.BINS} bins)."
+        )
+
+    return _each(told, lab, "calibration", make)
+
+
+def mistakes(told: Sequence[Summary], lab: Lab) -> str:
+    """Return the wrong answers that each network was surest of."""
+
+    def make(found: Predictions) -> str:
+        rows = [(str(m.number), m.label, m.predicted, percent(m.confidence, 1)) for m in predictions.mistakes(found, NUM_MISTAKES)]
+        return _table(("image number", "true", "said", "confidence"), rows) if rows else "No image is wrong."
+
+    return _each(told, lab, "mistakes", make)
+
+
+OPTIONAL: dict[str, Callable[[Sequence[Summary], Lab], str]] = {
+    "classes": classes,
+    "confusion": confusion,
+    "calibration": calibration,
+    "mistakes": mistakes,
+}
