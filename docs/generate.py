@@ -43,11 +43,14 @@ def all_settings() -> str:
         if section == "seeds":
             text += "\nOne run for each: `seeds=[42]`, the default, or `seeds=[1, 2, 3]`.\n"
             continue
-        parts = settings.PARTS[section][0] if section in settings.PARTS else {"": settings.Data if section == "data" else settings.Train}
+        parts = settings.PARTS[section][0] if section in settings.PARTS else {"": settings.Data} | settings.VIDEO
+        parts = {"": settings.Train} if section == "train" else parts
         for name, cls in parts.items():
             text += f"\n### `{section}={name}`\n" if name else ""
             text += f"\n{(cls.__doc__ or '').splitlines()[0]}\n"
             fields = [(field, info) for field, info in cls.model_fields.items() if field != "name" or not name]
+            if section == "data" and name:  # the settings that all data sets have are told once
+                fields = [(field, info) for field, info in fields if field not in settings.Data.model_fields]
             if fields:
                 text += "\n| setting | default | meaning |\n|---|---|---|\n"
             for field, info in fields:

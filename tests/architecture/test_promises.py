@@ -36,6 +36,7 @@ def test_every_command_has_help_and_is_documented():
 def test_every_setting_is_documented():
     text = (ROOT / "docs" / "settings.md").read_text()
     classes = [("data", settings.Data), ("train", settings.Train)]
+    classes += [("data", cls) for cls in settings.VIDEO.values()]
     classes += [(section, cls) for section, (table, _, _) in settings.PARTS.items() for cls in table.values()]
     for section, cls in classes:
         for field in cls.model_fields:

@@ -14,7 +14,7 @@ from ..api import Lab
 from ..core import diff as differences
 from ..core import numbers
 from ..core.errors import SettingsError, ZhurnalError
-from ..core.settings import PARTS, SECTIONS, Data, Section, Train, flatten
+from ..core.settings import PARTS, SECTIONS, VIDEO, Data, Section, Train, flatten
 from ..core.text import did_you_mean, duration, list_names, percent, printable, show
 from ..store.runs import Run
 
@@ -118,7 +118,8 @@ def show_experiment(lab: Lab, name: str) -> None:
         if seconds:
             click.echo(f"    {duration(statistics.median(seconds))} an epoch; started {run.started[:16].replace('T', ' ')}")
         if data:
-            click.echo(f"    {data['name']}: {data['num_train']:,} training, {data['num_val']:,} validation, {data['num_test']:,} test images")
+            kind = "clips" if len(data["image"]) == 4 else "images"
+            click.echo(f"    {data['name']}: {data['num_train']:,} training, {data['num_val']:,} validation, {data['num_test']:,} test {kind}")
         for text in (*run.warnings, *run.problems):
             click.secho(f"    note: {printable(text)}", fg="yellow")
 
@@ -179,12 +180,12 @@ def list_settings(section: str | None) -> None:
         if name == "seeds":
             click.echo("seeds: [42]\n    one run for each seed")
             continue
-        classes: dict[str, type[Section]] = {"": Data if name == "data" else Train} if name not in PARTS else PARTS[name][0]
+        classes: dict[str, type[Section]] = PARTS[name][0] if name in PARTS else {"": Data} | VIDEO if name == "data" else {"": Train}
         for part, cls in classes.items():
             click.secho(f"{name}={part}" if part else name, bold=True, nl=False)
             click.echo(f"  {(cls.__doc__ or '').splitlines()[0]}")
             for field, info in cls.model_fields.items():
-                if field == "name" and part:
+                if (field == "name" and part) or (name == "data" and part and field in Data.model_fields):
                     continue
                 default = "required" if info.is_required() else show(info.default)
                 line = f"    {name}.{field}={default}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import SettingsError
-from .settings import DATASETS, PARTS, SECTIONS, Settings, flatten, parse, section_class
+from .settings import DATASETS, FROM_PATH, PARTS, SECTIONS, Settings, flatten, parse, section_class
 from .text import show
 
 NAMED = ("data", *PARTS)
@@ -50,7 +50,7 @@ def _carry(section: str, old: Mapping[str, Any], name: str) -> tuple[dict[str, A
     carried = {k: v for k, v in old.items() if k in fields and k != "name"}
     if section == "model":
         carried.pop("weights", None)  # weights of another network do not fit
-    if section == "data" and name != "folder":
+    if section == "data" and name not in FROM_PATH:
         carried.pop("path", None)
     defaults = cls.model_validate({"name": name}).model_dump(mode="json")
     kept = [k for k in carried if k not in cls.common and carried[k] != defaults.get(k)] if section in PARTS else []

@@ -17,6 +17,7 @@ from .sections.base import Section as Section
 from .sections.base import is_own as is_own
 from .sections.base import split_own as split_own
 from .sections.data import DATASETS as DATASETS
+from .sections.data import FROM_PATH as FROM_PATH
 from .sections.data import TRANSFORMS as TRANSFORMS
 from .sections.data import Data as Data
 from .sections.data import Normalize as Normalize
@@ -26,6 +27,7 @@ from .sections.loss import Loss as Loss
 from .sections.loss import OwnLoss as OwnLoss
 from .sections.model import INITS as INITS
 from .sections.model import MODELS as MODELS
+from .sections.model import VIDEO_MODELS as VIDEO_MODELS
 from .sections.model import Model as Model
 from .sections.model import OwnModel as OwnModel
 from .sections.optimizer import OPTIMIZERS as OPTIMIZERS
@@ -37,6 +39,10 @@ from .sections.scheduler import NoScheduler as NoScheduler
 from .sections.scheduler import Scheduler as Scheduler
 from .sections.scheduler import Step as Step
 from .sections.train import Train as Train
+from .sections.video import VIDEO as VIDEO
+from .sections.video import Clips as Clips
+from .sections.video import MovingShapes as MovingShapes
+from .sections.video import Video as Video
 from .text import did_you_mean, list_names, show
 
 # Section -> its built-in parts, the part it has when nothing is said, and the class of a part of the user's own (None: not possible).
@@ -90,7 +96,7 @@ def section_class(section: str, name: Any) -> type[Section]:
         if name not in DATASETS:
             hint = did_you_mean(str(name), DATASETS) or "; for images of your own: data=folder data.path=FOLDER_OR_ZIP"
             raise ValueError(f"'{name}' is none of {list_names(DATASETS)}{hint}")
-        return Data
+        return VIDEO.get(name, Data)
     if section == "train":
         return Train
     table, _, own = PARTS[section]
@@ -166,10 +172,10 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
 def _check_together(built: Mapping[str, Any], problem: Any) -> None:
     """Check what no single field can: fields that need or exclude each other."""
     data, optimizer = built["data"], built["optimizer"]
-    if data.name == "folder" and not data.path:
-        problem("data.path", " is missing: data=folder needs data.path=FOLDER_OR_ZIP")
-    if data.name != "folder" and data.path:
-        problem("data.path", f" is {data.path}, but data.name is {data.name}: set data=folder to read images of your own")
+    if data.name in FROM_PATH and not data.path:
+        problem("data.path", f" is missing: data={data.name} needs data.path=FOLDER_OR_ZIP")
+    if data.name not in FROM_PATH and data.path:
+        problem("data.path", f" is {data.path}, but data.name is {data.name}: set data=folder to read images of your own, data=clips to read video")
     if isinstance(data.normalize, Normalize) and len(data.normalize.mean) != len(data.normalize.std):
         problem(
             "data.normalize", f" has {len(data.normalize.mean)} means and {len(data.normalize.std)} deviations, must be one of each for every channel"

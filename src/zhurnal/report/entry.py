@@ -141,9 +141,11 @@ def _dataset(s: Summary) -> str:
     if not data:
         return f"{s.experiment.settings.data.name} (not read yet)"
     kinds = (("num_train", "training"), ("num_val", "validation"), ("num_test", "test"))
-    words = [", ".join(f"{data[key]:,} {kind}" for key, kind in kinds if data.get(key)) + " images"]
+    words = [", ".join(f"{data[key]:,} {kind}" for key, kind in kinds if data.get(key))]
+    is_video = len(data.get("image") or ()) == 4
+    words[0] += " clips" if is_video else " images"
     if data.get("image") and data.get("classes"):
-        words.append(f"{len(data['classes'])} classes, {'x'.join(map(str, data['image']))}")
+        words.append(f"{len(data['classes'])} classes, {'clips ' if is_video else ''}{'x'.join(map(str, data['image']))}")
     return f"{data.get('name', s.experiment.settings.data.name)}: {'; '.join(words)}"
 
 

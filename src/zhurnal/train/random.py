@@ -10,6 +10,7 @@ import torch
 
 # What the numbers are for; streams never share numbers.
 ORDER, AUGMENT, SPLIT, SUBSET, INIT, TRAIN = range(6)
+SHAPES, SHAPES_NOISE = 100, 101
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)

@@ -18,7 +18,7 @@ from ..core.experiment import Experiment
 from ..core.settings import is_own
 from ..store.lab import Lab
 from ..store.runs import Run
-from . import losses, models, optimizers, own, random, state, transforms
+from . import clips, losses, models, optimizers, own, random, state, transforms
 from .data import Prepared, Streamed, prepare
 from .ema import Ema
 from .step import Feed, Losses, Normalizer
@@ -73,6 +73,8 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     for note in data.notes:
         watcher.note(note)
     model = models.make(settings.model, data.image, len(data.classes), seed=seed, base=lab.folder).to(device)
+    for note in getattr(model, "notes", ()):
+        watcher.note(note)
     optimizer = optimizers.make_optimizer(settings.optimizer, model, lab.folder)
     normalize = transforms.normalizer(data.mean, data.std, device)
     feed = Feed(
@@ -107,8 +109,12 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     )
 
 
-def _transform(name: str, image: tuple[int, int, int], lab: Lab) -> transforms.Transform:
-    return transforms.from_function(name, own.load_own(name, lab.folder).function) if is_own(name) else transforms.make(name, image)
+def _transform(name: str, image: tuple[int, ...], lab: Lab) -> transforms.Transform:
+    """Return the transform for images (C, H, W), or for clips (T, C, H, W), whose frames get equal draws."""
+    channels, height, width = image[-3:]
+    function = own.load_own(name, lab.folder).function if is_own(name) else None
+    transform = transforms.make(name, (channels, height, width)) if function is None else transforms.from_function(name, function)
+    return clips.for_clips(transform) if len(image) == 4 else transform
 
 
 def _names(experiment: Experiment) -> dict[str, str]:
@@ -203,8 +209,12 @@ def effective(experiment: Experiment, seed: int, parts: Parts) -> dict[str, Any]
             "std": None if data.std is None else list(data.std),
             "validation": "test" if val == "test" else f"{100 * val:g} % of the training images",
             "notes": list(data.notes),
+            **({"decoder": data.decoder} if data.decoder else {}),
         },
-        "model": {"num_parameters": sum(p.numel() for p in parts.model.parameters())},
+        "model": {
+            "num_parameters": sum(p.numel() for p in parts.model.parameters()),
+            **({"notes": list(notes)} if (notes := getattr(parts.model, "notes", ())) else {}),
+        },
         "optimizer": optimizers.effective(parts.optimizer),
         "sources": {section: {"file": experiment_file(o), "sha256": o.sha256} for section, o in parts.sources.items()},
         "device": str(parts.device),

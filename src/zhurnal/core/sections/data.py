@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field
 from ..text import did_you_mean, list_names
 from .base import Float, Int, Section, Str, is_own
 
-DATASETS = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "folder")
+DATASETS = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "folder", "clips", "moving_shapes")
+FROM_PATH = ("folder", "clips")  # these need `path`
 TRANSFORMS = ("init", "augment_simple", "augment")
 
 
@@ -28,8 +29,12 @@ class Data(Section):
     """Which images, how they are split, and what happens to them before the network."""
 
     common = frozenset({"name"})
-    name: Str = Field("digits", description="digits, cifar10, cifar100, mnist, fashion_mnist, or folder for your own images")
-    path: Str | None = Field(None, description="folder or zip with train/<class>/* and optionally test/<class>/*, or <class>/*; for name: folder")
+    name: Str = Field(
+        "digits", description="digits, cifar10, cifar100, mnist, fashion_mnist, moving_shapes; folder for images of your own, clips for video"
+    )
+    path: Str | None = Field(
+        None, description="folder or zip with train/<class>/* and optionally test/<class>/*, or <class>/*; for name: folder or clips"
+    )
     validation: Annotated[Float, Field(gt=0, le=0.5)] | Literal["test"] = Field(
         0.1, description="part of the training images kept for validation, or `test` to validate on the test images"
     )

@@ -22,7 +22,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm"})
 LARGEST = 64_000_000  # pixels
 # What Pillow's readers raise on damaged files.
-_DAMAGED = (OSError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, SyntaxError, RuntimeError, MemoryError, struct.error, zlib.error)
+DAMAGED = (OSError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, SyntaxError, RuntimeError, MemoryError, struct.error, zlib.error)
 _GRAY = ("1", "L", "LA", "La")
 
 
@@ -63,22 +63,29 @@ def decode(content: bytes, image_size: int | None, channels: int | None) -> Deco
             if image.size != before:
                 size = size[::-1]
             gray = image.mode in _GRAY or image.mode.startswith("I")
-            plain = _to_mode(image, "L" if (gray if channels is None else channels == 1) else "RGB")
+            plain = to_mode(image, "L" if (gray if channels is None else channels == 1) else "RGB")
     except UnidentifiedImageError:
         raise BadImage(f"is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(str(error)) from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise BadImage(f"cannot be decoded ({error or type(error).__name__})") from error
+    return Decoded(to_pixels(plain, image_size), size, gray)
+
+
+def to_pixels(plain: "Image", image_size: int | None) -> np.ndarray:
+    """Return pixels_CHW of an "L" or "RGB" image; the square in its middle in `image_size`, where that is not None."""
+    from PIL import Image
+
     if image_size is not None:
         side = min(plain.size)
         left, top = (plain.width - side) / 2, (plain.height - side) / 2
         plain = plain.resize((image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
     array = np.asarray(plain)
-    return Decoded(array[None] if array.ndim == 2 else array.transpose(2, 0, 1), size, gray)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def _to_mode(image: "Image", mode: str) -> "Image":
+def to_mode(image: "Image", mode: str) -> "Image":
     """Return the image as 8-bit "L" or "RGB"."""
     from PIL import Image
 

@@ -1,6 +1,6 @@
 """The images of an experiment, as training sees them: sources of uint8 pixels, the splits made of them, and what is known of the whole.
 
-Legend: N images, C channels, H height, W width.
+Legend: N images, C channels, H height, W width. A clip is an image of shape (T, C, H, W), T frames: all here holds for clips too.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]  # (C, H, W), or (T, C, H, W) for clips
 
 
 class Images(Protocol):
@@ -57,8 +57,7 @@ class InMemory:
 
 def in_memory(pixels_NCHW: Tensor) -> InMemory:
     """Return all of `pixels_NCHW` (uint8) as a source."""
-    _, channels, height, width = pixels_NCHW.shape
-    return InMemory(pixels_NCHW, torch.arange(len(pixels_NCHW)), (channels, height, width))
+    return InMemory(pixels_NCHW, torch.arange(len(pixels_NCHW)), tuple(pixels_NCHW.shape[1:]))
 
 
 @dataclass
@@ -149,3 +148,4 @@ class Prepared:
     std: tuple[float, ...] | None
     fingerprint: str
     notes: tuple[str, ...]
+    decoder: str | None = None  # what decoded video, with its version

@@ -30,10 +30,14 @@ class Loaded:
     moments_NC2: Tensor | None
     fingerprint: str
     notes: tuple[str, ...]
+    per_group: int = 1  # so many samples one after the other belong together (clips of a video), and are never split
+    decoder: str | None = None  # what decoded video, with its version
 
 
 def moments_of(pixels_NCHW: Tensor) -> Tensor:
-    """Return the sum and the sum of squares of each channel of each image, int64 (N, C, 2). Exact."""
+    """Return the sum and the sum of squares of each channel of each image, int64 (N, C, 2). Exact. For clips (NTCHW), over all frames."""
+    if pixels_NCHW.ndim == 5:
+        return moments_of(pixels_NCHW.flatten(0, 1)).view(*pixels_NCHW.shape[:3], 2).sum(1)
     num, channels = pixels_NCHW.shape[:2]
     moments_NC2 = torch.empty((num, channels, 2), dtype=torch.int64)
     step = max(1, _CHUNK // max(1, pixels_NCHW[0].numel())) if num else 1

@@ -4,6 +4,7 @@ The validation part is drawn from the training images first, then the subset fro
 images without the validation part, before the subset is drawn: experiments that differ in `data.subset` normalize alike.
 """
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from ...core.errors import DataError
 from ...core.progress import Progress, silent
-from ...core.settings import DATASETS, Data, Normalize
+from ...core.settings import DATASETS, Clips, Data, MovingShapes, Normalize
 from ...core.text import did_you_mean, list_names
-from . import builtin, folder, splits
+from . import builtin, clips, folder, moving, splits
 from . import cache as cached
 from .images import InMemory, Prepared, Split
 from .loaded import Loaded, fit, mean_std, moments_of
@@ -49,7 +50,7 @@ def prepare(data: Data, *, root: Path, base: Path, cache: Path, download: bool =
                 f"data.validation is test, but {loaded.name} has no test images; give a part of the training images, such as data.validation=0.1"
             )
     else:
-        rest, held_out = splits.hold_out(loaded.labels_N[train_rows], data.validation, data.split_seed)
+        rest, held_out = _hold_out(loaded, train_rows, data)
         train_rows, val_rows = train_rows[rest], train_rows[held_out]
         test = _split(loaded, test_rows) if len(test_rows) else None
         notes.append(splits.describe(data.validation))
@@ -80,7 +81,18 @@ def prepare(data: Data, *, root: Path, base: Path, cache: Path, download: bool =
         std=std,
         fingerprint=loaded.fingerprint,
         notes=tuple(notes),
+        decoder=loaded.decoder,
     )
+
+
+def _hold_out(loaded: Loaded, rows: Tensor, data: Data) -> tuple[Tensor, Tensor]:
+    """Return the positions in `rows` of the rest and of the validation part; samples of one group stay together."""
+    assert data.validation != "test"
+    size = loaded.per_group
+    inside = torch.arange(size)
+    parts = splits.hold_out(loaded.labels_N[rows][::size], data.validation, data.split_seed)
+    rest, held_out = ((groups[:, None] * size + inside).flatten() for groups in parts)
+    return rest, held_out
 
 
 def _load(data: Data, root: Path, base: Path, cache: Path, download: bool, progress: Progress) -> Loaded:
@@ -89,6 +101,10 @@ def _load(data: Data, root: Path, base: Path, cache: Path, download: bool, progr
     def fits(num_bytes: int) -> bool:
         return num_bytes < MEMORY_SHARE * available
 
+    if isinstance(data, Clips):
+        return clips.load(data, base / Path(data.path or "").expanduser(), cache, _seldom(progress), fits)
+    if isinstance(data, MovingShapes):
+        return moving.load(data)
     if data.name == "folder":
         if data.path is None:
             raise DataError("data.path is none, must be a folder or zip of images where data.name is folder: set data.path=my_images")
@@ -112,7 +128,7 @@ def _split(loaded: Loaded, rows: Tensor) -> Split:
 def _wrong_normalize(data: Data, loaded: Loaded) -> list[str]:
     if not isinstance(data.normalize, Normalize):
         return []
-    channels = loaded.images.shape[0]
+    channels = loaded.images.shape[-3]
     given = {"mean": data.normalize.mean, "std": data.normalize.std}
     numbers = "one number" if channels == 1 else f"{channels} numbers"
     return [
@@ -131,7 +147,7 @@ def _normalization(
     if isinstance(data.normalize, Normalize):
         return tuple(data.normalize.mean), tuple(data.normalize.std)
     moments_NC2 = _moments_taken(loaded, rows, progress) if loaded.moments_NC2 is None else loaded.moments_NC2[rows]
-    mean, std = mean_std(moments_NC2, loaded.images.shape[1] * loaded.images.shape[2])
+    mean, std = mean_std(moments_NC2, math.prod(loaded.images.shape) // loaded.images.shape[-3])
     if 0.0 in std:
         notes.append("a channel has the same value in every pixel of the training images: it is normalized with a standard deviation of 1")
     return mean, tuple(s or 1.0 for s in std)

@@ -29,6 +29,19 @@ _LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What is looked for: the suffixes of its files, and what they are called."""
+
+    suffixes: frozenset[str]
+    one: str
+    many: str
+    a: str
+
+
+IMAGES = Kind(SUFFIXES, "image", "images", "an image")
+
+
+@dataclass(frozen=True)
 class Found:
     """A file in a folder or zip: its name's parts, and what tells its content (a checksum in a zip, size and time in a folder)."""
 
@@ -58,9 +71,10 @@ class Source:
     fingerprint: str
     notes: tuple[str, ...]
     read: Callable[[int], bytes]
+    depth: int = 1  # so many parts of a name come before what is inside a class
 
 
-def scan(path: Path, cache: Path, progress: Progress) -> Source:
+def scan(path: Path, cache: Path, progress: Progress, kind: Kind = IMAGES) -> Source:
     """Return the images under the folder or zip `path`.
 
     `cache` keeps the hashes of a folder's files, so that those with the same size and time are not read again.
@@ -72,7 +86,7 @@ def scan(path: Path, cache: Path, progress: Progress) -> Source:
         raise DataError(f"data.path: {path} does not exist; give a folder or zip with train/<class>/* or <class>/*")
     is_zip = not path.is_dir()
     listing = _list_zip(path) if is_zip else _list_folder(path)
-    images, classes, notes = _layout(path, listing)
+    images, classes, notes = _layout(path, listing, kind)
     labels = {name: label for label, name in enumerate(classes)}
     marks = [f"{f.mark:08x} {f.size}" for f in images] if is_zip else _hashes(path, images, cache, progress)
     digest = hashlib.sha256()
@@ -89,6 +103,7 @@ def scan(path: Path, cache: Path, progress: Progress) -> Source:
         fingerprint=digest.hexdigest(),
         notes=notes,
         read=lambda number: _read(listing, images[number]),
+        depth=depth + split + 1,
     )
 
 
@@ -206,12 +221,12 @@ def _has_parts(listing: Listing, depth: int) -> bool:
     return any(len(parts) == depth + 1 and parts[depth] == "train" for parts in listing.folders)
 
 
-def _is_image(file: Found) -> bool:
+def _is_image(file: Found, kind: Kind) -> bool:
     stem, dot, suffix = file.parts[-1].rpartition(".")
-    return bool(stem) and f"{dot}{suffix}".lower() in SUFFIXES
+    return bool(stem) and f"{dot}{suffix}".lower() in kind.suffixes
 
 
-def _layout(path: Path, listing: Listing) -> tuple[list[Found], tuple[str, ...], tuple[str, ...]]:
+def _layout(path: Path, listing: Listing, kind: Kind) -> tuple[list[Found], tuple[str, ...], tuple[str, ...]]:
     """Return the image files in order, the classes, and notes on what was left out."""
     depth = _depth(listing)
     split = _has_parts(listing, depth)
@@ -225,12 +240,12 @@ def _layout(path: Path, listing: Listing) -> tuple[list[Found], tuple[str, ...],
     if not class_folders:
         raise DataError(f"{path}: has no class folders{' in train' if split else ''}; {wanted}")
     inside = [f for f in listing.files if len(f.parts) > at + 1 and (not split or f.parts[depth] in parts_used)]
-    images = [f for f in inside if _is_image(f)]
+    images = [f for f in inside if _is_image(f, kind)]
     filled = {f.parts[: at + 1] for f in images}
     classes = tuple(sorted({parts[at] for parts in class_folders if not split or parts[depth] == "train"}))
     problems = []
     if empty := ["/".join(parts) for parts in class_folders if parts not in filled]:
-        problems.append(f"{path}: no images in {name_some(empty)}; add some, or remove the folder{'s' if len(empty) > 1 else ''}")
+        problems.append(f"{path}: no {kind.many} in {name_some(empty)}; add some, or remove the folder{'s' if len(empty) > 1 else ''}")
     if len(classes) < 2:
         only = f", only {printable(classes[0])}" if classes else ""
         problems.append(f"{path}: has fewer than 2 classes{' in train' if split else ''}{only}; {wanted}")
@@ -239,20 +254,22 @@ def _layout(path: Path, listing: Listing) -> tuple[list[Found], tuple[str, ...],
     if problems:
         raise DataError("\n".join(problems))
     images.sort(key=lambda f: (split and f.parts[depth] == "test", f.parts))
-    return images, classes, _left_out(listing, inside, at, depth, split)
+    return images, classes, _left_out(listing, inside, at, depth, split, kind)
 
 
-def _left_out(listing: Listing, inside: Iterable[Found], at: int, depth: int, split: bool) -> tuple[str, ...]:
+def _left_out(listing: Listing, inside: Iterable[Found], at: int, depth: int, split: bool, kind: Kind) -> tuple[str, ...]:
     notes = []
-    if others := sorted("/".join(f.parts) for f in inside if not _is_image(f)):
-        notes.append(f"left out {count(len(others), 'file')} without the suffix of an image: {name_some(others)}")
+    if others := sorted("/".join(f.parts) for f in inside if not _is_image(f, kind)):
+        notes.append(f"left out {count(len(others), 'file')} without the suffix of {kind.a}: {name_some(others)}")
     if split and (folders := sorted("/".join(p) for p in listing.folders if len(p) == depth + 1 and p[depth] not in ("train", "test"))):
         notes.append(f"left out the folders beside train and test: {name_some(folders)}")
     stray = sorted(
-        "/".join(f.parts) for f in listing.files if _is_image(f) and len(f.parts) <= at + 1 and (not split or f.parts[depth] in ("train", "test"))
+        "/".join(f.parts)
+        for f in listing.files
+        if _is_image(f, kind) and len(f.parts) <= at + 1 and (not split or f.parts[depth] in ("train", "test"))
     )
     if stray:
-        notes.append(f"left out {count(len(stray), 'image')} outside of class folders: {name_some(stray)}")
+        notes.append(f"left out {count(len(stray), kind.one)} outside of class folders: {name_some(stray)}")
     return tuple(notes)
 
 

@@ -19,11 +19,12 @@ from ..init import INITS
 from ..own import Own, call_own, describe, load_own
 from .lenet import lenet
 from .vgg import vgg, vgg_bn
+from .video import VIDEO_MODELS, check_kind
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "vgg": vgg, "vgg_bn": vgg_bn}
+MODELS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "vgg": vgg, "vgg_bn": vgg_bn} | VIDEO_MODELS
 
 
-def make(model: settings.Model, image: tuple[int, int, int], num_classes: int, *, seed: int, base: Path) -> nn.Module:
+def make(model: settings.Model, image: tuple[int, ...], num_classes: int, *, seed: int, base: Path) -> nn.Module:
     """Return a network on the processor, in training mode, with initial weights; `model.weights` is the caller's to load.
 
     A network of the user's own, `my_net.py:Net`, is called as `Net(image=..., num_classes=..., **options)`, with those of the first two that its
@@ -31,7 +32,7 @@ def make(model: settings.Model, image: tuple[int, int, int], num_classes: int, *
 
     Args:
         model: the section `model` of the settings.
-        image: shape (C, H, W) of an image.
+        image: shape (C, H, W) of an image, or (T, C, H, W) of a clip.
         num_classes: number of logits.
         seed: the run's seed.
         base: the lab's folder, to which the path of a network of the user's own is relative.
@@ -41,6 +42,8 @@ def make(model: settings.Model, image: tuple[int, int, int], num_classes: int, *
         RunError: it cannot be built, fails on images of that shape, or gives something else than logits of shape (N, num_classes).
     """
     own = load_own(model.name, base) if settings.is_own(model.name) else None
+    if own is None:
+        check_kind(model.name, image)
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also seed CUDA's generators; networks are built on the processor.
         torch.default_generator.manual_seed(random.seed_of(seed, random.INIT))
@@ -55,7 +58,7 @@ def make(model: settings.Model, image: tuple[int, int, int], num_classes: int, *
     return network
 
 
-def _check(network: nn.Module, name: str, image: tuple[int, int, int], num_classes: int, own: Own | None) -> None:
+def _check(network: nn.Module, name: str, image: tuple[int, ...], num_classes: int, own: Own | None) -> None:
     """Pass two images through the network, in evaluation mode and without gradients, and check the shape of the logits.
 
     Raises:
