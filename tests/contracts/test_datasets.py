@@ -45,7 +45,7 @@ def parts(prepared):
 
 
 def test_the_names_in_the_settings_are_those_that_can_be_loaded():
-    assert {"digits", "folder", *builtin.TORCHVISION} == set(DATASETS)
+    assert {"digits", "folder", "clips", "moving_shapes", *builtin.TORCHVISION} == set(DATASETS)
 
 
 def test_types_and_shapes(load):

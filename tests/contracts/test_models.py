@@ -8,8 +8,10 @@ from torch import nn
 
 from zhurnal.core import settings
 from zhurnal.core.errors import RunError, SettingsError
-from zhurnal.train.models import MODELS, lenet, make, vgg, vgg_bn
+from zhurnal.train.models import MODELS as ALL_MODELS
+from zhurnal.train.models import lenet, make, vgg, vgg_bn
 
+MODELS = {name: build for name, build in ALL_MODELS.items() if name not in settings.VIDEO_MODELS}  # test_video_models.py has the others
 SHAPES = [(3, 32, 32), (1, 28, 28), (1, 8, 8), (3, 64, 48)]
 OWN = """
 from torch import nn

@@ -118,12 +118,17 @@ def _decode_av(av: Any, content: bytes, choose: Choose, image_size: int | None, 
         if not container.streams.video:
             raise BadImage("holds no video")
         stream = container.streams.video[0]
-        promised = stream.frames
-        packets = [(p.size, p.is_corrupt) for p in container.demux(stream) if p.size]
-    if any(corrupt for _, corrupt in packets) or len(packets) < promised:
-        whole = sum(not corrupt for _, corrupt in packets)
-        raise BadImage(f"is cut off: {whole:,} of its {max(promised, len(packets)):,} frames are there")
-    num_frames = len(packets)
+        promised, seconds, end = stream.frames, (container.duration or 0) / av.time_base, 0.0
+        num_frames = num_corrupt = 0
+        for packet in container.demux():
+            if packet.pts is not None and packet.time_base is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream.index == stream.index and packet.size:
+                num_frames, num_corrupt = num_frames + 1, num_corrupt + packet.is_corrupt
+    if num_corrupt or num_frames < promised:
+        raise BadImage(f"is cut off: {num_frames - num_corrupt:,} of its {max(promised, num_frames):,} frames are there")
+    if not promised and end < 0.95 * seconds - 0.1:  # mkv and webm promise seconds, not frames
+        raise BadImage(f"is cut off: {end:.1f} of its {seconds:.1f} seconds are there")
     while True:  # twice at most: packets are not always frames, and only decoding tells how many of those there are
         wanted = _wanted(choose, num_frames)
         with av.open(io.BytesIO(content)) as container:
@@ -183,6 +188,8 @@ def _use_torchcodec() -> tuple[str, Decode]:
 def _decode_gif(content: bytes, choose: Choose, image_size: int | None, channels: int | None) -> Frames:
     from PIL import Image, UnidentifiedImageError
 
+    if content.startswith(b"GIF8") and b"\x00;" not in content[-64:]:
+        raise BadImage("is cut off: a GIF's last byte is missing")
     try:
         with Image.open(io.BytesIO(content), formats=("GIF",)) as image:
             _check_size(*image.size)
@@ -193,11 +200,11 @@ def _decode_gif(content: bytes, choose: Choose, image_size: int | None, channels
             for number in dict.fromkeys(wanted):
                 image.seek(number)
                 image.load()
-                gray = gray and image.mode in ("1", "L", "LA")
                 frames[number] = to_pixels(to_mode(image.copy(), "L" if channels == 1 else "RGB"), image_size)
+                gray = gray and bool((frames[number] == frames[number][:1]).all())  # the mode does not tell: GIF has palettes
             return Frames(np.stack([frames[i] for i in wanted]), num_frames, image.size, gray)
     except UnidentifiedImageError:
-        raise BadImage("is no GIF, though it is named so") from None
+        raise BadImage("is cut off or damaged" if content.startswith(b"GIF8") else "is no GIF, though it is named so") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(str(error)) from error
     except DAMAGED as error:

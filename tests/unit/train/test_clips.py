@@ -1,0 +1,125 @@
+"""Clips on their way to the network: equal draws for all frames, normalization for each channel, generated clips."""
+
+import numpy as np
+import pytest
+import torch
+
+from zhurnal.core.errors import DataError
+from zhurnal.core.settings import MovingShapes
+from zhurnal.train import random, transforms
+from zhurnal.train.clips import for_clips
+from zhurnal.train.data import moving, prepare
+from zhurnal.train.data.loaded import moments_of
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def clips(num=9, shape=(5, 3, 16, 12)):
+    return torch.randint(0, 256, (num, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("name", sorted(transforms.TRANSFORMS))
+def test_all_frames_of_a_clip_get_the_draws_of_its_image(name):
+    plain = transforms.make(name, (3, 16, 12))
+    transform = for_clips(plain)
+    clips_NTCHW = clips()
+    before = clips_NTCHW.clone()
+    draws_ND = random.uniform(7, random.AUGMENT, 2, torch.arange(9), transform.num_draws)
+    after = transform.apply(clips_NTCHW, draws_ND)
+    assert (after.shape, after.dtype) == (clips_NTCHW.shape, torch.uint8)
+    assert torch.equal(clips_NTCHW, before)
+    for t in range(5):
+        assert torch.equal(after[:, t], plain.apply(clips_NTCHW[:, t], draws_ND))
+    alone = torch.cat([transform.apply(clips_NTCHW[n : n + 1], draws_ND[n : n + 1]) for n in range(9)])
+    assert torch.equal(after, alone)
+    assert transform.apply(clips_NTCHW[:0], draws_ND[:0]).shape == (0, 5, 3, 16, 12)
+
+
+def test_clips_are_normalized_by_channel():
+    clips_NTCHW = clips()
+    normalized = transforms.normalizer([0.1, 0.5, 0.9], [0.2, 0.3, 0.4])(clips_NTCHW)
+    for c, (mean, std) in enumerate(((0.1, 0.2), (0.5, 0.3), (0.9, 0.4))):
+        torch.testing.assert_close(normalized[:, :, c], (clips_NTCHW[:, :, c] / 255 - mean) / std, rtol=1e-4, atol=1e-5)
+
+
+def test_moments_of_clips_are_over_all_frames():
+    clips_NTCHW = clips()
+    values = clips_NTCHW.long()
+    expected = torch.stack([values.sum((1, 3, 4)), (values * values).sum((1, 3, 4))], -1)
+    assert torch.equal(moments_of(clips_NTCHW), expected)
+
+
+# --- moving_shapes ---------------------------------------------------------------------------------------------------------------------------
+
+
+def made(**settings):
+    loaded = moving.load(MovingShapes(**{"num_clips": 80} | settings))
+    return loaded, loaded.images.take(torch.arange(len(loaded.images)))
+
+
+def test_shapes_move_where_the_class_says():
+    for directions, table in ((4, moving.DIRECTIONS_4), (8, moving.DIRECTIONS_8)):
+        loaded, clips_NTCHW = made(directions=directions, noise=0.0, distractors=0)
+        assert loaded.classes == tuple(table)
+        for clip_TCHW, label in zip(clips_NTCHW.numpy().astype(int), loaded.labels_N.tolist(), strict=True):
+            spectra = [np.fft.fft2(clip_TCHW[t, 0]) for t in (0, 7)]  # a shift on a torus, found by phase correlation
+            ratio = spectra[1] * spectra[0].conj()
+            peak = np.unravel_index(np.fft.ifft2(ratio / np.maximum(abs(ratio), 1e-9)).real.argmax(), (32, 32))
+            down, right = ((int(p) + 16) % 32 - 16 for p in peak)
+            assert (np.sign(right), np.sign(down)) == tuple(np.sign(table[loaded.classes[label]]))
+            assert 6 <= np.hypot(right, down) <= 15  # 1 to 2 pixels a frame
+
+
+def test_a_frame_alone_does_not_tell_the_class():
+    """Where shapes are in a frame is as likely for each class: counts of bright pixels in a grid of 4x4 places differ by chance only."""
+    loaded, clips_NTCHW = made(num_clips=2000, noise=0.0, distractors=0, clip_length=8)
+    bright = (clips_NTCHW[:, [0, 7], 0] >= 128).view(2000, 2, 4, 8, 4, 8).sum((3, 5)).double()
+    for t in (0, 1):
+        means = torch.stack([bright[loaded.labels_N == k, t].mean(0) for k in range(4)])
+        sd = bright[:, t].std(0) / 500**0.5
+        assert ((means - means.mean(0)).abs() / sd).max() < 4
+
+
+FINGERPRINT = "eacde7ea919670605c7aa4e80c2aa39d54f5f86bf895405c719c2ac317e13007"  # of 80 clips, whatever the machine
+
+
+def test_generated_clips_are_the_same_everywhere():
+    loaded, clips_NTCHW = made()
+    assert (loaded.fingerprint, clips_NTCHW.shape, clips_NTCHW.dtype) == (FINGERPRINT, (80, 8, 1, 32, 32), torch.uint8)
+    assert torch.equal(made(num_clips=1200)[1][:80], clips_NTCHW)
+    assert made(shapes_seed=1)[0].fingerprint != loaded.fingerprint
+
+
+SIZES = [({"channels": 3, "image_size": 48}, (8, 3, 48, 48)), ({"clip_length": 3, "image_size": 17}, (3, 1, 17, 17))]
+
+
+@pytest.mark.parametrize(("settings", "shape"), SIZES)
+def test_sizes(settings, shape):
+    assert made(**settings)[0].images.shape == shape
+    with pytest.raises(DataError, match=r"data\.image_size is 12, must be at least 16"):
+        made(image_size=12)
+
+
+def test_noise_and_distractors():
+    def changes(**settings):
+        clips_NTCHW = made(**settings)[1].short()
+        return (clips_NTCHW[:, 1:] != clips_NTCHW[:, :-1]).double().mean()
+
+    quiet, noisy = changes(noise=0.0, distractors=0), changes(noise=0.1, distractors=0)
+    assert quiet < 0.15
+    assert noisy > 0.9
+    empty = []
+    for distractors in (0, 3):
+        frames_NHW = made(noise=0.0, distractors=distractors)[1][:, 0, 0].int()
+        empty.append((frames_NHW == frames_NHW.amin((1, 2), keepdim=True)).double().mean())
+    assert empty[1] < empty[0] - 0.1
+
+
+def test_parts_of_moving_shapes(tmp_path):
+    prepared = prepare(MovingShapes(num_clips=400), root=tmp_path, base=tmp_path, cache=tmp_path)
+    assert (prepared.image, len(prepared.train), len(prepared.val), len(prepared.test)) == ((8, 1, 32, 32), 288, 32, 80)
+    assert torch.bincount(prepared.val.labels_N).tolist() == [8] * 4
+    assert len(prepared.mean) == 1
