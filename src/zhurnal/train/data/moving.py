@@ -7,6 +7,9 @@ depend on how many others there are.
 Legend: N clips, T frames, C channels, S height and width.
 """
 
+import hashlib
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -17,6 +20,7 @@ from . import splits
 from .builtin import from_arrays
 from .loaded import Loaded
 
+VERSION = 1  # of how shapes move: one more when it changes
 TEST_PART = 0.2
 SIZE = 32  # pixels, where data.image_size is none
 SMALLEST = 16
@@ -48,7 +52,13 @@ def load(data: MovingShapes) -> Loaded:
     labels_N = torch.arange(data.num_clips) % data.directions
     is_test_N = torch.zeros(data.num_clips, dtype=torch.bool)
     is_test_N[splits.hold_out(labels_N, TEST_PART, splits.FIXED_SEED)[1]] = True
-    return from_arrays("moving_shapes", tuple(directions), torch.from_numpy(clips_NTCHW), labels_N, is_test_N)
+    loaded = from_arrays("moving_shapes", tuple(directions), torch.from_numpy(clips_NTCHW), labels_N, is_test_N)
+    # Longer clips are the same shapes for longer: a first frame tells all but the motion, and the version stands for that.
+    digest = hashlib.sha256(f"moving_shapes {VERSION}".encode())
+    for array in (clips_NTCHW[:, 0], labels_N.numpy(), is_test_N.numpy()):
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return replace(loaded, fingerprint=digest.hexdigest())
 
 
 def _draw(clips_MTCHW: np.ndarray, numbers_M: np.ndarray, steps: list[tuple[int, int]], data: MovingShapes) -> None:
