@@ -258,10 +258,13 @@ def av():
     return pytest.importorskip("av")
 
 
-@pytest.fixture
-def decoder(av, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torchcodec", None)  # PyAV is what is tested here
-    return video.find_decoder(has_video=True, has_gif=False)
+@pytest.fixture(params=["av", "torchcodec"])
+def decoder(av, request):
+    """Each of the two, where it is installed; the videos are made by PyAV."""
+    try:
+        return video.Decoder(request.param, dict(video.DECODERS)[request.param]()[1])
+    except (ImportError, RuntimeError, OSError):
+        pytest.skip(f"{request.param} cannot be imported")
 
 
 def decode(decoder, content, choose=lambda num: range(num), image_size=None, channels=None):
@@ -301,6 +304,8 @@ def test_a_video_filmed_upright_comes_out_upright(decoder):
 @pytest.mark.parametrize("part", [0.2, 0.5, 0.85])
 def test_a_video_cut_off_is_bad(decoder, suffix, part):
     content = encoded(suffix, 30)
+    if decoder.name == "torchcodec" and suffix in ("mkv", "webm"):
+        pytest.skip("torchcodec does not tell how long an mkv or webm should be")
     with pytest.raises(BadImage, match=r"cut off|cannot be decoded|holds no frames"):
         decode(decoder, content[: int(len(content) * part)])
 

@@ -2,13 +2,15 @@
 
 Decoder: torchcodec where it imports, else PyAV (`pip install 'zhurnal[video]'`); GIF by Pillow, always there. A file is decoded from its beginning,
 frame by frame, so that what comes out does not depend on where a decoder can seek to. A file with fewer frames than its header promises, or with a
-damaged frame before the last one that is needed, cannot be used.
+damaged frame before the last one that is needed, cannot be used; torchcodec does not tell of an mkv or webm that was cut off between two frames,
+and takes what is left of it.
 
 Legend: F frames, C channels, H height, W width.
 """
 
 import importlib
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,7 +59,7 @@ def find_decoder(has_video: bool, has_gif: bool) -> Decoder:
     if not has_video:
         return Decoder(pillow, _decode_gif)
     reasons = []
-    for module, use in (("torchcodec", _use_torchcodec), ("av", _use_av)):
+    for module, use in DECODERS:
         try:
             name, decode = use()
         except (ImportError, RuntimeError, OSError) as error:  # torchcodec raises RuntimeError where it finds no FFmpeg
@@ -177,9 +179,15 @@ def _use_torchcodec() -> tuple[str, Decode]:
                 frames[number] = _array_to_pixels(frame_HWC, image_size, channels)
             return Frames(np.stack([frames[i] for i in wanted]), num_frames, size, gray=False)
         except (RuntimeError, OSError, ValueError, TypeError, LookupError, MemoryError) as error:
-            raise BadImage(f"cannot be decoded as video ({(str(error).splitlines() or [type(error).__name__])[0]})") from error
+            if "video stream" in str(error):
+                raise BadImage("holds no video") from error
+            text = re.sub(r"^.*\.cpp:\d+, ", "", (str(error).splitlines() or [type(error).__name__])[0])
+            raise BadImage(f"cannot be decoded as video ({text})") from error
 
     return f"torchcodec {torchcodec.__version__}", decode
+
+
+DECODERS = (("torchcodec", _use_torchcodec), ("av", _use_av))  # the first that imports is taken
 
 
 # --- GIF -------------------------------------------------------------------------------------------------------------------------------------
