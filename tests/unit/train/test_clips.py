@@ -62,16 +62,21 @@ def made(**settings):
     return loaded, loaded.images.take(torch.arange(len(loaded.images)))
 
 
+def signs(name):
+    """Steps to the right and down, from the words of a direction."""
+    return ("right" in name) - ("left" in name), ("down" in name) - ("up" in name)
+
+
 def test_shapes_move_where_the_class_says():
-    for directions, table in ((4, moving.DIRECTIONS_4), (8, moving.DIRECTIONS_8)):
+    for directions in (4, 8):
         loaded, clips_NTCHW = made(directions=directions, noise=0.0, distractors=0)
-        assert loaded.classes == tuple(table)
+        assert len(set(loaded.classes)) == directions
         for clip_TCHW, label in zip(clips_NTCHW.numpy().astype(int), loaded.labels_N.tolist(), strict=True):
             spectra = [np.fft.fft2(clip_TCHW[t, 0]) for t in (0, 7)]  # a shift on a torus, found by phase correlation
             ratio = spectra[1] * spectra[0].conj()
             peak = np.unravel_index(np.fft.ifft2(ratio / np.maximum(abs(ratio), 1e-9)).real.argmax(), (32, 32))
             down, right = ((int(p) + 16) % 32 - 16 for p in peak)
-            assert (np.sign(right), np.sign(down)) == tuple(np.sign(table[loaded.classes[label]]))
+            assert (np.sign(right), np.sign(down)) == signs(loaded.classes[label])
             assert 6 <= np.hypot(right, down) <= 15  # 1 to 2 pixels a frame
 
 

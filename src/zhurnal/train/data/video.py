@@ -2,7 +2,7 @@
 
 Decoder: torchcodec where it imports, else PyAV (`pip install 'zhurnal[video]'`); GIF by Pillow, always there. A file is decoded from its beginning,
 frame by frame, so that what comes out does not depend on where a decoder can seek to. A file with fewer frames than its header promises, or with a
-damaged frame before the last one that is needed, cannot be used; torchcodec does not tell of an mkv or webm that was cut off between two frames,
+damaged frame before the last one that is needed, cannot be used, as far as its format lets damage be seen; torchcodec does not tell of an mkv or webm that was cut off between two frames,
 and takes what is left of it.
 
 Legend: F frames, C channels, H height, W width.
@@ -136,7 +136,6 @@ def _decode_av(av: Any, content: bytes, choose: Choose, image_size: int | None, 
         with av.open(io.BytesIO(content)) as container:
             stream = container.streams.video[0]
             stream.thread_count = 1  # files are decoded side by side
-            stream.codec_context.options = {"err_detect": "explode"}
             frames: dict[int, np.ndarray] = {}
             needed, found, size, gray = frozenset(wanted), 0, (0, 0), False
             for frame in container.decode(stream):
