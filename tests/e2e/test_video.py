@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from helpers_video import write_gif
 from zhurnal.api import Lab
 from zhurnal.core.errors import RunError, SettingsError
+from zhurnal.train.data import prepare
+from zhurnal.train.look import images_of, look
 from zhurnal.train.run import Interrupted, Stop
 from zhurnal.train.watch import Silent
 
@@ -109,6 +113,24 @@ def test_a_network_for_images_is_refused_before_training(lab):
         lab.run("e0001")
     with pytest.raises(RunError, match="takes clips of frames, but the data are images of 1x8x8"):
         lab.run("e0002")
+
+
+def test_clips_are_looked_at_frame_beside_frame(lab):
+    lab.new(QUICK | {"data.transform": "augment_simple"})
+    found = look(lab, "e0001", count=5)
+    assert found.images_NHWC.shape == (5, 16, 4 * 16, 3)
+    plain = look(lab, "e0001", count=5, split="val")
+    assert sorted(plain.counts["val"].values()) == [3, 3, 3, 4]
+    clips_NTCHW, _, _ = prepare_of(lab).val.take(torch.arange(5))
+    for t in range(4):
+        shown_NHWC = torch.from_numpy(plain.images_NHWC[:, :, 16 * t : 16 * t + 16])
+        assert torch.equal(shown_NHWC.permute(0, 3, 1, 2), clips_NTCHW[:, t])
+    assert np.array_equal(images_of(lab, "e0001", [3, 0]), plain.images_NHWC[[3, 0]])
+    assert len(plain.mean) == 3
+
+
+def prepare_of(lab):
+    return prepare(lab.experiment("e0001").settings.data, root=lab.data, base=lab.folder, cache=lab.cache)
 
 
 def test_settings_of_video_are_for_video_only(lab):

@@ -26,7 +26,8 @@ def show_data(lab: Lab, name: str, *, split: str, epoch: int, count: int) -> Non
         found = look(lab, name, epoch=epoch, count=count, split=split, progress=bars.progress_of)
     data, settings = found.data, lab.experiment(name).settings.data
     size = "x".join(map(str, data.image))
-    click.echo(f"{data.name}: images {size} (channels x height x width), {len(data.classes)} classes, fingerprint {data.fingerprint[:8]}")
+    kind = "clips {} (frames x channels x height x width)" if len(data.image) == 4 else "images {} (channels x height x width)"
+    click.echo(f"{data.name}: {kind.format(size)}, {len(data.classes)} classes, fingerprint {data.fingerprint[:8]}")
     for note in data.notes:
         click.echo(f"  {printable(note)}")
     rows = [[printable(c, 40), *(f"{counts[c]:,}" for counts in found.counts.values())] for c in data.classes[:60]]

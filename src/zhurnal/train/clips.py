@@ -8,9 +8,39 @@ by default.
 Legend: N clips, T frames, C channels, H height, W width, D draws.
 """
 
+from pathlib import Path
+
+import torch
 from torch import Tensor
 
+from ..core.settings import is_own
+from . import own, transforms
 from .transforms import Transform
+
+MOST_SHOWN = 8  # frames of a clip
+
+
+def transform_for(name: str, image: tuple[int, ...], base: Path) -> Transform:
+    """Return the transform `name`, a built-in or one's own (`my.py:f`, from the folder `base`), for images (C, H, W) or clips (T, C, H, W).
+
+    Raises:
+        ZhurnalError: there is none, or it cannot be used.
+    """
+    channels, height, width = image[-3:]
+    if is_own(name):
+        transform = transforms.from_function(name, own.load_own(name, base).function)
+    else:
+        transform = transforms.make(name, (channels, height, width))
+    return for_clips(transform) if len(image) == 4 else transform
+
+
+def strips(images: Tensor) -> Tensor:
+    """Return images_NCHW to look at: clips_NTCHW with their frames side by side, at most 8, evenly spaced; images as they are."""
+    if images.ndim == 4:
+        return images
+    length = images.shape[1]
+    shown = torch.arange(min(length, MOST_SHOWN)) * length // min(length, MOST_SHOWN)
+    return torch.cat(images[:, shown].unbind(1), -1)
 
 
 def for_clips(transform: Transform) -> Transform:

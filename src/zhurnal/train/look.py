@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from ..core.progress import Progress, silent
-from ..core.settings import is_own
 from ..store.lab import Lab
-from . import own, random, transforms
+from . import clips, random, transforms
 from .data import Prepared, Split, prepare
 from .step import Feed
 
@@ -25,7 +24,7 @@ class Look:
     std: tuple[float, ...]
     low: float
     high: float
-    images_NHWC: np.ndarray  # uint8, of the shown batch with its normalization undone
+    images_NHWC: np.ndarray  # uint8, of the shown batch with its normalization undone; the frames of a clip side by side
     labels: list[str]
     twice: list[tuple[str, str, int]]  # pairs of splits that share pixels: (split, split, images)
 
@@ -39,27 +38,23 @@ def look(lab: Lab, name: str, *, epoch: int = 1, count: int = 32, split: str = "
     settings = lab.experiment(name).settings
     data = prepare(settings.data, root=lab.data, base=lab.folder, cache=lab.cache, progress=progress)
     normalize = transforms.normalizer(data.mean, data.std)
-    transform_name = settings.data.transform
-    if split != "train":
-        transform = transforms.make("init", data.image)
-    elif is_own(transform_name):
-        transform = transforms.from_function(transform_name, own.load_own(transform_name, lab.folder).function)
-    else:
-        transform = transforms.make(transform_name, data.image)
+    transform = clips.transform_for(settings.data.transform if split == "train" else "init", data.image, lab.folder)
     chosen = {"train": data.train, "val": data.val, "test": data.test}[split] or data.val
     seed = settings.seeds[0]
     feed = Feed(chosen, transform, normalize, seed, count, False, torch.device("cpu"), False)
     order = random.permutation(seed, random.ORDER, epoch - 1, len(chosen)) if split == "train" else torch.arange(len(chosen))
     images_NCHW, labels_N = feed.batch(order[:count], epoch - 1)
-    scale = torch.tensor(data.std or (1.0,) * data.image[0]).view(-1, 1, 1)
-    shift = torch.tensor(data.mean or (0.0,) * data.image[0]).view(-1, 1, 1)
-    shown = ((images_NCHW * scale + shift) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    channels = data.image[-3]
+    scale = torch.tensor(data.std or (1.0,) * channels).view(-1, 1, 1)
+    shift = torch.tensor(data.mean or (0.0,) * channels).view(-1, 1, 1)
+    shown = ((clips.strips(images_NCHW) * scale + shift) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    frames_NCHW = images_NCHW.flatten(0, -4)
     splits = {"train": data.train, "val": data.val} | ({"test": data.test} if data.test is not None else {})
     return Look(
         data=data,
         counts={s: {c: int(n) for c, n in zip(data.classes, _counts(part, len(data.classes)), strict=True)} for s, part in splits.items()},
-        mean=tuple(float(v) for v in images_NCHW.mean((0, 2, 3))),
-        std=tuple(float(v) for v in images_NCHW.std((0, 2, 3))),
+        mean=tuple(float(v) for v in frames_NCHW.mean((0, 2, 3))),
+        std=tuple(float(v) for v in frames_NCHW.std((0, 2, 3))),
         low=float(images_NCHW.min()),
         high=float(images_NCHW.max()),
         images_NHWC=shown,
@@ -102,4 +97,4 @@ def images_of(lab: Lab, name: str, positions: list[int]) -> np.ndarray:
     settings = lab.experiment(name).settings
     data = prepare(settings.data, root=lab.data, base=lab.folder, cache=lab.cache)
     images_NCHW, _, _ = data.val.take(torch.tensor(positions))
-    return images_NCHW.permute(0, 2, 3, 1).numpy()
+    return clips.strips(images_NCHW).permute(0, 2, 3, 1).numpy()

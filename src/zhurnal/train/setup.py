@@ -79,7 +79,7 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     normalize = transforms.normalizer(data.mean, data.std, device)
     feed = Feed(
         split=data.train,
-        transform=_transform(settings.data.transform, data.image, lab),
+        transform=clips.transform_for(settings.data.transform, data.image, lab.folder),
         normalize=normalize,
         seed=seed,
         batch_size=settings.train.batch_size,
@@ -107,14 +107,6 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         started_from=started_from,
         sources={s: own.load_own(n, lab.folder) for s, n in _names(experiment).items() if is_own(n)},
     )
-
-
-def _transform(name: str, image: tuple[int, ...], lab: Lab) -> transforms.Transform:
-    """Return the transform for images (C, H, W), or for clips (T, C, H, W), whose frames get equal draws."""
-    channels, height, width = image[-3:]
-    function = own.load_own(name, lab.folder).function if is_own(name) else None
-    transform = transforms.make(name, (channels, height, width)) if function is None else transforms.from_function(name, function)
-    return clips.for_clips(transform) if len(image) == 4 else transform
 
 
 def _names(experiment: Experiment) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 Decoder: torchcodec where it imports, else PyAV (`pip install 'zhurnal[video]'`); GIF by Pillow, always there. A file is decoded from its beginning,
 frame by frame, so that what comes out does not depend on where a decoder can seek to. A file with fewer frames than its header promises, or with a
-damaged frame before the last one that is needed, cannot be used, as far as its format lets damage be seen; torchcodec does not tell of an mkv or webm that was cut off between two frames,
-and takes what is left of it.
+damaged frame before the last one that is needed, cannot be used, as far as its format lets damage be seen. Torchcodec does not tell of an mkv or
+webm that was cut off between two frames, and takes what is left of it.
 
 Legend: F frames, C channels, H height, W width.
 """
