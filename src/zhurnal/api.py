@@ -35,6 +35,7 @@ class Lab(store.Lab):
 
     def diff(self, first: str, second: str) -> dict[str, tuple[Any, Any]]:
         """Return each effective setting that differs between two experiments, with its value in the first and in the second."""
-        a, b = self.facts(first), self.facts(second)
-        told = diff.tell_apart([a, b])
+        from .analyze import summary, table
+
+        told = diff.tell_apart(table.comparable(summary.read_all(self, [first, second])))
         return {k: (told[0].get(k), told[1].get(k)) for k in dict.fromkeys([*told[0], *told[1]])}

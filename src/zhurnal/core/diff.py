@@ -31,8 +31,10 @@ def expand(changes: Mapping[str, Any]) -> dict[str, Any]:
     `data: photos/` or `data: photos.zip` (a path) is short for a folder of images.
     """
     flat: dict[str, Any] = {}
+    twice: list[str] = []
     for key, value in changes.items():
         if isinstance(value, Mapping) and "." not in key:
+            twice += [f"{key}.{inner}" for inner in value if f"{key}.{inner}" in changes]
             flat.update({f"{key}.{inner}": v for inner, v in value.items()})
         elif key == "data" and isinstance(value, str) and value not in DATASETS and ("/" in value or "\\" in value or value.endswith(".zip")):
             flat.update({"data.name": "folder", "data.path": value})
@@ -40,6 +42,8 @@ def expand(changes: Mapping[str, Any]) -> dict[str, Any]:
             flat[f"{key}.name"] = value
         else:
             flat[key] = value
+    if twice:
+        raise SettingsError([f"{key} is given twice, once inside its section and once as {key}: keep one" for key in twice])
     return flat
 
 
@@ -167,6 +171,12 @@ def _is_default(section: str, key: str, facts: Mapping[str, Any]) -> bool:
     return key in defaults and bool(defaults[key] == facts[f"{section}.{key}"])
 
 
+def assignments(changes: Mapping[str, Any]) -> str:
+    """Return changes as they are given on the command line: `train.epochs=80 optimizer=adam`."""
+    words = [f"{key}={show(value)}" for key, value in changes.items()]
+    return " ".join(f"'{w}'" if " " in w else w for w in words)
+
+
 def check_changes(changes: Mapping[str, Any]) -> None:
     """Raise SettingsError where changes are empty texts or keys that cannot be settings; names and values are checked by `apply`."""
     problems = [
@@ -181,6 +191,10 @@ def facts(settings: Settings) -> dict[str, Any]:
     return {k: v for k, v in flatten(settings.to_dict()).items() if k not in SPEED_ONLY}
 
 
+# Of these, what may be another when a run goes on: its rows are the same to the bit.
+MAY_CHANGE = frozenset(
+    {"data.storage", "data.num_workers", "train.checkpoint_seconds", "train.tensorboard", "train.device", "train.num_threads", "seeds"}
+)
 # Settings that cannot change what is learned.
 SPEED_ONLY = frozenset(
     {

@@ -5,6 +5,7 @@ part (`model: {name: vgg_bn, num_fc: 3}`) takes the options of that part and no 
 of your own (`my_net.py:Net`) takes any options. The tables hold the built-in names; `train` holds a function for each.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -134,7 +135,7 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
         if given is None:
             given = {}
         if not isinstance(given, Mapping):
-            problem(section, f" is {show(given)}, must be a name or a mapping")
+            problem(section, f" is {show(given)}, must be {'keys and values' if section == 'train' else 'a name, or keys and values'}")
             continue
         name = given.get("name", "digits" if section == "data" else PARTS[section][1] if section in PARTS else None)
         try:
@@ -159,8 +160,14 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
     if not problems:
         _check_together(built, problem)
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(sorted(problems, key=_line))
     return Settings(**built, seeds=tuple(seeds))
+
+
+def _line(problem: str) -> int:
+    """Return the line that a problem stands in, to tell problems in the order of the file."""
+    found = re.match(r"[^:]+:(\d+): ", problem)
+    return int(found[1]) if found else 0
 
 
 def _check_together(built: Mapping[str, Any], problem: Any) -> None:

@@ -38,6 +38,25 @@ class Own:
     sha256: str  # of the file's bytes, hexadecimal
     imported: tuple[Path, ...] = ()  # files beside source_path that it imported; its result depends on them too
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that its result depends on, absolute."""
+        return (self.source_path, *self.imported)
+
+    def texts(self, base: Path) -> dict[str, bytes]:
+        """Return the content of each file by its name: its path in the lab `base`, or, for a file elsewhere, its last part."""
+        found = {}
+        for path in self.files:
+            inside = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
+            found[inside.as_posix()] = path.read_bytes()
+        return found
+
+    def identity(self, base: Path) -> dict[str, Any]:
+        """Return the names and SHA-256 of all files, and one SHA-256 that differs when any of them does."""
+        sums = {name: hashlib.sha256(text).hexdigest() for name, text in self.texts(base).items()}
+        whole = self.sha256 if len(sums) == 1 else hashlib.sha256("".join(f"{n} {s}\n" for n, s in sorted(sums.items())).encode()).hexdigest()
+        return {"file": next(iter(sums)), "sha256": whole, "files": sums}
+
 
 def load_own(spec: str, base: Path) -> Own:
     """Execute the file in `my_net.py:Net` and return what is called `Net` in it.

@@ -7,6 +7,7 @@ import errno
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,14 +17,14 @@ import orjson
 import torch
 
 from ..core import diff
-from ..core.errors import RunError, ZhurnalError
+from ..core.errors import Interrupted, RunError, ZhurnalError
 from ..core.experiment import Experiment
 from ..core.settings import Train, parse
 from ..store import files, runs
 from ..store.lab import Lab
 from ..store.record import Record
 from ..store.record import read as read_record
-from . import setup, state
+from . import own, setup, state
 from .board import Board
 from .log import Log, Saver
 from .schedulers import lr_at
@@ -32,9 +33,8 @@ from .state import Position
 from .step import Evaluation, evaluate, train_step
 from .watch import Silent, Watcher
 
-
-class Interrupted(RunError):
-    """Somebody asked the run to stop; it can go on from where it was."""
+# How many threads PyTorch takes by itself; read before any run sets another number.
+_NUM_THREADS = torch.get_num_threads()
 
 
 class Stop:
@@ -46,6 +46,11 @@ class Stop:
     def __call__(self, reason: str = "stopped") -> None:
         """Ask to stop; the first reason is kept."""
         self.reason = self.reason or reason
+
+    def check(self, _: object = None) -> None:
+        """Raise Interrupted where somebody asked to stop; called between the batches of a measurement, of which nothing is kept then."""
+        if self.reason:
+            raise Interrupted(self.reason)
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -98,19 +103,24 @@ def run(
     with runs.locked(home, f"{experiment.name} with seed {seed}"), ExitStack() as stack:
         before = runs.read_effective(home)
         _check_unchanged(experiment, before)
-        _set_threads(before.get("num_threads") or experiment.settings.train.num_threads)
-        parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
+        torch.set_num_threads(before.get("num_threads") or experiment.settings.train.num_threads or _NUM_THREADS)
+        events = stack.enter_context(Record(home / "events.jsonl"))
+        try:
+            parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
+        except ZhurnalError as error:
+            if not before:  # it never began: `ls` says why
+                events.append({"kind": "stop", "time": setup.now(), "status": "failed", "step": 0, "epoch": 0, "reason": str(error)[:2000]})
+            raise
         for folder in ("checkpoints", "predictions"):
             (home / folder).mkdir(exist_ok=True)
-        events = stack.enter_context(Record(home / "events.jsonl"))
         saved, problems = state.latest(home / "checkpoints")
         position = state.restore(saved, parts.model, parts.optimizer, parts.ema) if saved else Position()
         position.partial = position.partial or position.batch > 0
-        record = stack.enter_context(Record(home / "record.jsonl", keep=position.num_rows))
+        record = stack.enter_context(Record(home / "record.jsonl", resumed=True))
         log = Log(home, record, events, stack.enter_context(Board(home / "tensorboard", experiment.settings.train.tensorboard)), watcher)
         if log.board.missing:
             watcher.note("TensorBoard events are not written: pip install 'zhurnal[tensorboard]', or set train.tensorboard=false")
-        _open(experiment, seed, parts, before, position, log, problems)
+        _open(experiment, seed, parts, before, position, log, problems, lab.folder)
         stack.enter_context(stop.on_signals())
         try:
             with _deterministic():
@@ -142,18 +152,25 @@ def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Pos
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         text = f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}"
         return RunError(f"{text}. Free some space and run {experiment.name} again: it goes on from its last checkpoint"), "failed"
+    if isinstance(error, Exception) and not isinstance(error, ZhurnalError):
+        for source in parts.sources.values():
+            if any(Path(frame.filename) in source.files for frame in traceback.extract_tb(error.__traceback__)):
+                return RunError(f"{source.spec} failed: {own.describe(error, source)}. Mend it and make a new experiment"), "failed"
     return error, "failed"
 
 
-def _open(experiment: Experiment, seed: int, parts: Parts, before: dict[str, Any], position: Position, log: Log, problems: list[str]) -> None:
+def _open(
+    experiment: Experiment, seed: int, parts: Parts, before: dict[str, Any], position: Position, log: Log, problems: list[str], lab_folder: Path
+) -> None:
     """Write down that the run starts or goes on, and with what; refuse or warn where that is not what it began with."""
-    now = orjson.loads(orjson.dumps(setup.effective(experiment, seed, parts)))
+    now = orjson.loads(orjson.dumps(setup.effective(experiment, seed, parts, lab_folder)))
     if not before:
         files.write(log.home / "effective.json", orjson.dumps(now, option=orjson.OPT_INDENT_2) + b"\n")
         log.labels(parts.data.val)
         for source in parts.sources.values():
-            (log.home / "sources").mkdir(exist_ok=True)
-            files.write(log.home / "sources" / source.source_path.name, source.source_text)
+            for name, text in source.texts(lab_folder).items():
+                (log.home / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
+                files.write(log.home / "sources" / name, text)
     else:
         if now["data"]["fingerprint"] != before["data"]["fingerprint"]:
             raise RunError(f"the data of {experiment.name} changed since its run began: put the old images back, or make a new experiment")
@@ -179,18 +196,18 @@ def _check_unchanged(experiment: Experiment, before: dict[str, Any]) -> None:
     if not before:
         return
     began = parse(before["settings"])
-    changed = {k: v for k, v in diff.diff(began, experiment.settings).items() if k not in diff.SPEED_ONLY}
-    if changed or before.get("continue") != experiment.continues:
-        what = diff.short(changed) or f"continue={experiment.continues}"
+    changed = {k: v for k, v in diff.diff(began, experiment.settings).items() if k not in diff.MAY_CHANGE}
+    was = {k: v for k, v in diff.diff(experiment.settings, began).items() if k not in diff.MAY_CHANGE}
+    if changed or was:
         raise RunError(
-            f"{experiment.name}.yaml changed since its run began ({what}): put it back, or make a new experiment with "
-            f"`zhurnal new --from {experiment.name} {what}`"
+            f"{experiment.name}.yaml changed since its run began: {diff.assignments(changed)}. Put it back ({diff.assignments(was)}); "
+            f"for the change, make a new experiment: `zhurnal new --from {experiment.name} {diff.assignments(changed)}`"
         )
-
-
-def _set_threads(num_threads: int) -> None:
-    if num_threads:
-        torch.set_num_threads(num_threads)
+    if before.get("continue") != experiment.continues:
+        raise RunError(
+            f"{experiment.name}.yaml changed since its run began: it continued {before.get('continue') or 'nothing'}, "
+            f"now {experiment.continues or 'nothing'}. Put it back, or make a new experiment"
+        )
 
 
 @contextmanager
@@ -217,7 +234,6 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
 
     def save() -> None:
         at.loss_sum, at.correct, at.since_loss = float(sums[0]), int(sums[1]), float(sums[2])
-        at.num_rows = log.record.num_rows
         log.record.sync()
         log.board.flush()
         saver.save(lambda: state.save(checkpoints, at, model, optimizer, parts.ema))
@@ -253,7 +269,7 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
         if at.epoch == settings.epochs or _stops_early(settings, at) or saver.due(at_epoch_end=True):
             save()
             state.forget_old_best(checkpoints, at.best_epoch)
-    _finish(experiment, parts, at, log, checkpoints)
+    _finish(experiment, parts, at, log, checkpoints, stop)
 
 
 def _stops_early(settings: Train, at: Position) -> bool:
@@ -277,11 +293,7 @@ def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor
     train_loss, train_acc, num_train = float(sums[0]) / at.seen, float(sums[1]) / at.seen, at.seen
 
     def measure(split: Any) -> Evaluation:
-        def each(images: int) -> None:
-            if stop.reason:  # nothing of a pass is kept: it is made again
-                raise Interrupted(stop.reason)
-
-        return evaluate(model, parts.val_loss, split, parts.normalize, settings.batch_size_val, parts.device, each)
+        return evaluate(model, parts.val_loss, split, parts.normalize, settings.batch_size_val, parts.device, stop.check)
 
     if settings.train_accuracy == "second_pass":
         log.watcher.phase("measuring on the training images")
@@ -311,7 +323,7 @@ def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor
     sums[0], sums[1] = 0, 0
 
 
-def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkpoints: Path) -> None:
+def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkpoints: Path, stop: Stop) -> None:
     """Measure the best weights once on the test images, where there are some, and close the record."""
     last = state.fingerprint(parts.model)
     if parts.data.test is not None:
@@ -319,7 +331,7 @@ def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkp
         best = state.read_tensors(state.best_path(checkpoints, at.best_epoch), at.best_sha256)
         parts.model.load_state_dict(best)
         settings = experiment.settings.train
-        result = evaluate(parts.model, parts.val_loss, parts.data.test, parts.normalize, settings.batch_size_val, parts.device)
+        result = evaluate(parts.model, parts.val_loss, parts.data.test, parts.normalize, settings.batch_size_val, parts.device, stop.check)
         row = {"kind": "test", "epoch": at.best_epoch, "step": at.step, "test_loss": result.loss, "test_acc": result.accuracy}
         log.row(row | {"num_test": len(parts.data.test)})
     log.row({"kind": "end", "epoch": at.epoch, "step": at.step, "best_epoch": at.best_epoch, "best_val_acc": at.best_val_acc, "weights": last})

@@ -92,6 +92,8 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         )
     torch.manual_seed(random.seed_of(seed, random.TRAIN))
     started_from = _start(lab, experiment, seed, model, optimizer)
+    if started_from and started_from.get("optimizer_state") is False:
+        watcher.note(f"the optimizer's running averages of {experiment.continues} do not fit optimizer {settings.optimizer.name} and are not taken")
     return Parts(
         data=data,
         feed=feed,
@@ -153,7 +155,8 @@ def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimi
     found = _checkpoint(lab, name, seed)
     if which == "best":
         epoch = found.end["best_epoch"] if found.end else 0
-        state.load_weights(model, state.read_tensors(state.best_path(found.folder / "checkpoints", epoch)), weights)
+        path = state.best_path(found.folder / "checkpoints", epoch)
+        state.load_weights(model, state.read_tensors(path, state.written_sum(path)), weights)
     else:
         before, problems = state.latest(found.folder / "checkpoints")
         if before is None:
@@ -181,8 +184,8 @@ def _take_optimizer(before: dict[str, Any], optimizer: torch.optim.Optimizer, sa
     return True
 
 
-def effective(experiment: Experiment, seed: int, parts: Parts) -> dict[str, Any]:
-    """Return what the run really got, as plain values: the content of `effective.json`."""
+def effective(experiment: Experiment, seed: int, parts: Parts, base: Path) -> dict[str, Any]:
+    """Return what the run really got, as plain values: the content of `effective.json`. `base` is the lab's folder."""
     data = parts.data
     val = experiment.settings.data.validation
     return {
@@ -206,15 +209,10 @@ def effective(experiment: Experiment, seed: int, parts: Parts) -> dict[str, Any]
         },
         "model": {"num_parameters": sum(p.numel() for p in parts.model.parameters())},
         "optimizer": optimizers.effective(parts.optimizer),
-        "sources": {section: {"file": experiment_file(o), "sha256": o.sha256} for section, o in parts.sources.items()},
+        "sources": {section: source.identity(base) for section, source in parts.sources.items()},
         "device": str(parts.device),
         "num_threads": torch.get_num_threads(),
     }
-
-
-def experiment_file(source: own.Own) -> str:
-    """Return the name of a source file of the user's own, without its folder."""
-    return source.source_path.name
 
 
 def environment(device: torch.device) -> dict[str, Any]:

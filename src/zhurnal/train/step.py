@@ -100,7 +100,7 @@ class Evaluation:
     confidence_N: Tensor  # float32, the probability of the predicted class
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(
     model: nn.Module,
     loss: Losses,

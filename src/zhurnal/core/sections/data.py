@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from ..text import did_you_mean, list_names
-from .base import Float, Int, Section, Str, is_own
+from .base import Float, Int, Path, Section, Str, is_own
 
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "folder")
 TRANSFORMS = ("init", "augment_simple", "augment")
@@ -29,7 +29,7 @@ class Data(Section):
 
     common = frozenset({"name"})
     name: Str = Field("digits", description="digits, cifar10, cifar100, mnist, fashion_mnist, or folder for your own images")
-    path: Str | None = Field(None, description="folder or zip with train/<class>/* and optionally test/<class>/*, or <class>/*; for name: folder")
+    path: Path | None = Field(None, description="folder or zip with train/<class>/* and optionally test/<class>/*, or <class>/*; for name: folder")
     validation: Annotated[Float, Field(gt=0, le=0.5)] | Literal["test"] = Field(
         0.1, description="part of the training images kept for validation, or `test` to validate on the test images"
     )
@@ -41,7 +41,9 @@ class Data(Section):
     normalize: Normalize | Literal["data", "none"] = Field(
         "data", description="data: mean and std of the training images; none; or {mean: [...], std: [...]}"
     )
-    image_size: Annotated[Int, Field(ge=4, le=2048)] | None = Field(None, description="height and width in pixels to resize to; none keeps the size")
+    image_size: Annotated[Int, Field(ge=4, le=2048)] | None = Field(
+        None, description="resize the shorter side to this many pixels and cut out the middle square; none keeps the size"
+    )
     channels: Literal[1, 3] | None = Field(None, description="1 for gray, 3 for color; none takes what the images have")
     bad_images: Literal["stop", "skip"] = Field("stop", description="what an image that cannot be read does: stop, or skip (each is named)")
     storage: Literal["auto", "memory", "stream"] = Field("auto", description="hold decoded images in memory, or decode them again each epoch")

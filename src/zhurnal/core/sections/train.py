@@ -1,10 +1,17 @@
 """`train`: how long, in which batches, on what."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from .base import Bool, Float, Int, Section, Str
+
+
+def _known_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise ValueError(f"'{value}' is none of auto, cpu, cuda or cuda:1")
+    return value
 
 
 class Train(Section):
@@ -28,7 +35,7 @@ class Train(Section):
         "running", description="measure training accuracy while training, or by a second pass over the training images after each epoch"
     )
     log_every: Annotated[Int, Field(gt=0)] = Field(10, description="iterations between two rows of the running loss")
-    device: Annotated[Str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field("auto", description="auto, cpu, cuda or cuda:1")
+    device: Annotated[Str, AfterValidator(_known_device)] = Field("auto", description="auto, cpu, cuda or cuda:1")
     num_threads: Annotated[Int, Field(ge=0, le=1024)] = Field(0, description="processor threads; 0 takes PyTorch's default")
     checkpoint_seconds: Annotated[Float, Field(ge=0)] = Field(10.0, description="save the state for resume this often, in seconds")
     tensorboard: Bool = Field(True, description="write TensorBoard events beside the record")

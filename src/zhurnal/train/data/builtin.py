@@ -70,7 +70,7 @@ def from_torchvision(name: str, root: Path, download: bool, progress: Progress) 
         if not download:
             state = "damaged or incomplete" if (root / folder).exists() else "not there"
             raise DataError(
-                f"data.name is {name}, but {root / folder} is {state} ({error}); download it with `zhurnal run e0001 --download` "
+                f"data.name is {name}, but {root / folder} is {state} ({error}); download it with `zhurnal run EXPERIMENT --download` "
                 f"(the experiment you want to run), or put its files there"
             ) from error
         train, test = _download(dataset, name, folder, root, progress)
