@@ -9,7 +9,7 @@ from zhurnal.api import Lab
 from zhurnal.report import journal
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lenet-on-cifar10"
-ENTRIES = ["e0001-e0004", "e0005-e0011", "e0012-e0014", "e0015-e0018", "e0019,e0021", "e0020"]
+ENTRIES = ["e0001-e0004", "e0005-e0011", "e0012-e0014", "e0015-e0018", "e0017,e0019,e0021", "e0020"]
 
 
 @pytest.fixture
