@@ -172,7 +172,7 @@ def _timm(name: str, parameters: list[Any], options: dict[str, Any]) -> Optimize
     known = timm.optim.list_optimizers()
     if short.removeprefix("lookahead_") not in known:
         raise SettingsError(
-            [f"optimizer: timm has no optimizer '{printable(short, 60)}'{did_you_mean(short, known) or ';'} it has {list_names(known)}"]
+            [f"optimizer: timm has no optimizer '{printable(short, 60)}'{did_you_mean(short, known) or f'; it has {list_names(known)}'}"]
         )
     lists = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     try:

@@ -105,7 +105,7 @@ def test_the_head_of_networks_without_such_a_name():
     assert groups.head_of(timm) is timm.stage[0].conv
     none = nn.Sequential(nn.Conv2d(1, 2, 3))
     assert groups.head_of(none) is None
-    with pytest.raises(RunError, match="^optimizer.head_lr is set, but the network has no last layer that can be told: name it fc, head"):
+    with pytest.raises(RunError, match=r"^optimizer.head_lr is set, but the network has no last layer that can be told: name it fc, head"):
         make_optimizer(section(head_lr=0.1), none, None)
     assert [g["lr"] for g in make_optimizer(section(layer_decay=0.5, lr=1.0), none, None).param_groups] == [1.0]
 

@@ -20,7 +20,7 @@ class Optimizer(Section):
     name: Str
     lr: LearningRate = Field(0.01, description="learning rate")
     weight_decay: Annotated[Float, Field(ge=0, le=1)] = Field(
-        0.0, description="weight decay; decoupled for adamw and muon, an L2 term for the others"
+        0.0, description="weight decay; decoupled for adamw, adafactor and muon, an L2 term for the others"
     )
 
 
