@@ -65,7 +65,6 @@ def one_cycle(
 ) -> float:  # fmt: skip
     """Return the learning rate of OneCycleLR with max_lr `base_lr`, over the whole run; Smith and Topin 2018. Momentum is left as it is."""
     total = max(1, round(epochs * steps_per_epoch))
-    step = min(step, total - 1)
     first, last = base_lr / div_factor, base_lr / div_factor / final_div_factor
     rise = pct_start * total - 1
     phases = [(rise, first, base_lr), (total - 1.0, base_lr, last)]

@@ -47,6 +47,8 @@ def test_a_loss_that_only_scatters_gives_no_suggestion(seed):
 
 def test_what_is_said_of_doubtful_suggestions():
     assert "a larger --max" in lr_find.suggest(LRS, 2.3 - 1.5 / (1 + np.exp(-4 * (np.log10(LRS) + 0.3))), False).note
+    broken = np.append(2.3 - 1.5 / (1 + np.exp(-4 * (np.log10(LRS[:-1]) + 0.3))), [np.inf])
+    assert "a larger --max" not in lr_find.suggest(LRS, broken, True).note
     assert "close to where the loss breaks" in lr_find.suggest(LRS, curve(falls_at=0.05, breaks_at=0.08, noise=0.0), True).note
     assert "diverged after 4 steps" in lr_find.suggest(LRS[:4], [2.3, 5, 50, np.nan], True).note
 

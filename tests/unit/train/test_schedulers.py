@@ -196,6 +196,13 @@ def test_short_runs_have_a_learning_rate(name):
         assert all(math.isfinite(v) and v >= 0 for v in found)
 
 
+def test_a_cycle_whose_rise_is_one_step_begins_at_its_top():
+    """PyTorch divides by zero there."""
+    found = [lr_at(part("one_cycle", pct_start=0.1), 0.3, step=s, steps_per_epoch=5, epochs=2) for s in range(12)]
+    assert found[0] == 0.3
+    assert found[9:] == pytest.approx([0.3 / 25 / 1e4] * 3)
+
+
 @pytest.mark.parametrize("name", ["cosine", "linear", "polynomial", "triangular", "one_cycle"])
 def test_what_falls_to_the_end_falls(name):
     found = ours(part(name, warmup_epochs=2))
