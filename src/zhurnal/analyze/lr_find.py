@@ -61,7 +61,7 @@ def _render(name: str, lrs: np.ndarray, losses: np.ndarray, smooth: np.ndarray, 
         axes.set_title(f"Range test of the learning rate, {name}")
         axes.set_xlabel("learning rate")
         axes.set_ylabel("training loss")
-        figure.legend(loc="outside right upper", handlelength=2.0, labelspacing=0.35, borderpad=0.1, borderaxespad=0.3)
+        figure.legend(loc="outside lower left", ncols=4, handlelength=1.6, columnspacing=1.6, borderpad=0.1, borderaxespad=0.3)
         result = {}
         for ending in ("png", "svg"):
             out = io.BytesIO()
