@@ -1,14 +1,12 @@
 """The figure of a range test: loss over learning rate, with the learning rates it speaks for."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..core.text import show
-from ..store import files
-from . import figures
+from . import drawing, figures
 
 
 def draw(
@@ -25,20 +23,15 @@ def draw(
         steepest: learning rate where the loss falls the fastest, or none.
         tenth: a tenth of the learning rate where the average is lowest, or none.
     """
-    written: list[Path] = []
     if not np.isfinite(losses).any():
-        return written
-    for ending, data in _render(name, np.asarray(lrs), np.asarray(losses, float), np.asarray(smooth, float), steepest, tenth).items():
-        path = folder / f"{name}_lr_find.{ending}"
-        folder.mkdir(parents=True, exist_ok=True)
-        if not path.is_file() or path.read_bytes() != data:
-            files.write(path, data)
-        written.append(path)
-    return written
+        return []
+    return drawing.put(
+        folder, f"{name}_lr_find", _render(name, np.asarray(lrs), np.asarray(losses, float), np.asarray(smooth, float), steepest, tenth)
+    )
 
 
 def _render(name: str, lrs: np.ndarray, losses: np.ndarray, smooth: np.ndarray, steepest: float | None, tenth: float | None) -> dict[str, bytes]:
-    with figures._matplotlib():
+    with drawing.matplotlib():
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
         from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -62,12 +55,7 @@ def _render(name: str, lrs: np.ndarray, losses: np.ndarray, smooth: np.ndarray, 
         axes.set_xlabel("learning rate")
         axes.set_ylabel("training loss")
         figure.legend(loc="outside lower left", ncols=4, handlelength=1.6, columnspacing=1.6, borderpad=0.1, borderaxespad=0.3)
-        result = {}
-        for ending in ("png", "svg"):
-            out = io.BytesIO()
-            figure.savefig(out, format=ending, metadata={"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}[ending])
-            result[ending] = out.getvalue()
-    return result
+        return drawing.encode(figure)
 
 
 def _limit(axes: object, losses: np.ndarray, smooth: np.ndarray) -> None:
