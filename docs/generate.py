@@ -54,6 +54,9 @@ def all_settings() -> str:
                 text += f"| `{section}.{field}` | `{show(info.default)}` | {(info.description or '').replace('|', ' or ')} |\n"
         if section in settings.PARTS and settings.PARTS[section][2] is not None:
             own = settings.PARTS[section][2]
+            if section in settings.FOREIGN:
+                prefixes, foreign = settings.FOREIGN[section]
+                text += f"\n### {' or '.join(f'`{section}={p}NAME`' for p in prefixes)}\n\n{(foreign.__doc__ or '').splitlines()[0]}\n"
             text += f"\n### `{section}=my_{section}.py:Name`\n\n{(own.__doc__ or '').splitlines()[0]} See [your own parts](own-parts.md).\n"
     return text
 

@@ -22,6 +22,13 @@ optimizers = st.one_of(
         {"name": st.sampled_from(["adam", "adamw"]), "lr": st.floats(1e-6, 1), "betas": st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)).map(list)}
     ),
     st.fixed_dictionaries({"name": st.just("rmsprop"), "alpha": st.floats(0, 0.99), "momentum": st.floats(0, 0.9)}),
+    st.fixed_dictionaries(
+        {
+            "name": st.sampled_from(["muon", "adagrad", "timm:lion"]),
+            "head_lr": st.one_of(st.none(), st.floats(1e-6, 1)),
+            "no_decay": st.sampled_from(["none", "norm_bias"]),
+        }
+    ),
 )
 models = st.one_of(
     st.just({"name": "lenet"}),
@@ -29,7 +36,12 @@ models = st.one_of(
     st.fixed_dictionaries({"name": st.just("net.py:Net"), "width": st.integers(1, 9)}),
 )
 schedulers = st.one_of(
-    st.just("none"), st.fixed_dictionaries({"name": st.just("step"), "step_size": st.integers(1, 99), "gamma": st.floats(0.01, 1)})
+    st.just("none"),
+    st.fixed_dictionaries({"name": st.just("step"), "step_size": st.integers(1, 99), "gamma": st.floats(0.01, 1)}),
+    st.fixed_dictionaries({"name": st.sampled_from(["cosine", "exponential"]), "warmup_epochs": st.floats(0, 0.9)}),
+    st.fixed_dictionaries(
+        {"name": st.just("multi_step"), "milestones": st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True).map(sorted)}
+    ),
 )
 data = st.fixed_dictionaries(
     {

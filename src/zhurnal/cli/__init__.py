@@ -200,6 +200,23 @@ def run(ctx: click.Context, experiments: str, seeds: int | None, download: bool,
     sys.exit(run_all(_lab(ctx), experiments, seeds=seeds, download=download, quiet=quiet))
 
 
+@cli.command("lr-find")
+@click.argument("experiment")
+@click.option("--min", "low", type=float, default=1e-6, show_default=True, help="Learning rate of the first step.")
+@click.option("--max", "high", type=float, default=1.0, show_default=True, help="Learning rate of the last step.")
+@click.option("--steps", type=int, default=100, show_default=True, help="Training steps, each over one mini-batch.")
+@click.option("--seed", type=int, help="Seed of weights and batches; without it, the experiment's first.")
+@click.option("--download", is_flag=True, help="Download missing data sets, with a checked checksum.")
+@click.pass_context
+def lr_find(ctx: click.Context, experiment: str, low: float, high: float, steps: int, seed: int | None, download: bool) -> None:
+    """Range test: train some steps at a rising learning rate, and suggest one; nothing of it stays in the experiment's runs."""
+    from .finding import find_lr
+
+    lab = _lab(ctx)
+    for name in lab.select(experiment):
+        find_lr(lab, name, seed=seed, low=low, high=high, steps=steps, download=download)
+
+
 @cli.command()
 @click.argument("experiments", required=False)
 @click.pass_context

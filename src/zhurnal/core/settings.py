@@ -31,8 +31,11 @@ from .sections.model import Model as Model
 from .sections.model import OwnModel as OwnModel
 from .sections.optimizer import OPTIMIZERS as OPTIMIZERS
 from .sections.optimizer import SGD as SGD
+from .sections.optimizer import GroupedOptimizer as GroupedOptimizer
+from .sections.optimizer import Muon as Muon
 from .sections.optimizer import Optimizer as Optimizer
 from .sections.optimizer import OwnOptimizer as OwnOptimizer
+from .sections.optimizer import TimmOptimizer as TimmOptimizer
 from .sections.scheduler import SCHEDULERS as SCHEDULERS
 from .sections.scheduler import NoScheduler as NoScheduler
 from .sections.scheduler import Scheduler as Scheduler
@@ -47,6 +50,8 @@ PARTS: dict[str, tuple[dict[str, type[Section]], str, type[Section] | None]] = {
     "scheduler": (SCHEDULERS, "none", None),
     "loss": (LOSSES, "cross_entropy", OwnLoss),
 }
+# Section -> how names of parts from other packages begin (`timm:lion`), and the class that takes any options for them.
+FOREIGN: dict[str, tuple[tuple[str, ...], type[Section]]] = {"optimizer": (("timm:",), TimmOptimizer)}
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,9 @@ def section_class(section: str, name: Any) -> type[Section]:
         return table[name]
     if own is not None and isinstance(name, str) and is_own(name):
         return own
+    prefixes, foreign = FOREIGN.get(section, ((), Section))
+    if isinstance(name, str) and name.startswith(prefixes) and not name.endswith(":"):
+        return foreign
     hint = f"; or a file of your own: my_{section}.py:Name" if own is not None else ""
     raise ValueError(f"'{name}' is none of {list_names(table)}{did_you_mean(str(name), table)}{hint}")
 
@@ -172,7 +180,7 @@ def _line(problem: str) -> int:
 
 def _check_together(built: Mapping[str, Any], problem: Any) -> None:
     """Check what no single field can: fields that need or exclude each other."""
-    data, optimizer = built["data"], built["optimizer"]
+    data, optimizer, scheduler, epochs = built["data"], built["optimizer"], built["scheduler"], built["train"].epochs
     if data.name == "folder" and not data.path:
         problem("data.path", " is missing: data=folder needs data.path=FOLDER_OR_ZIP")
     if data.name != "folder" and data.path:
@@ -181,5 +189,7 @@ def _check_together(built: Mapping[str, Any], problem: Any) -> None:
         problem(
             "data.normalize", f" has {len(data.normalize.mean)} means and {len(data.normalize.std)} deviations, must be one of each for every channel"
         )
-    if isinstance(optimizer, SGD) and optimizer.nesterov and optimizer.momentum == 0:
+    if isinstance(optimizer, (SGD, Muon)) and optimizer.nesterov and optimizer.momentum == 0:
         problem("optimizer.nesterov", " is true, but optimizer.momentum is 0: Nesterov momentum needs a momentum above 0")
+    if scheduler.warmup_epochs >= epochs:
+        problem("scheduler.warmup_epochs", f" is {show(scheduler.warmup_epochs)}, must be below train.epochs, which is {epochs}")

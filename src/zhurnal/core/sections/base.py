@@ -44,7 +44,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
     # Fields that belong to the section whichever part it names; the rest are the part's own options.
     common: ClassVar[frozenset[str]] = frozenset({"name"})
+    # Options of every part of the section that are not given to the part's function; a change of part keeps them and says so.
+    shared: ClassVar[frozenset[str]] = frozenset()
 
     def options(self) -> dict[str, Any]:
-        """Return the options of the part that this section names, without the section's common fields."""
-        return {k: v for k, v in self.model_dump().items() if k not in self.common}
+        """Return the options of the part that this section names, without the section's common and shared fields."""
+        return {k: v for k, v in self.model_dump().items() if k not in self.common | self.shared}
