@@ -244,7 +244,7 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
         log.watcher.phase("training")
         began = time.monotonic() - at.seconds
         for images_NCHW, labels_N in feed.batches(at.epoch, at.batch):
-            lr = _set_lr(experiment, parts, at.step, settings.epochs)
+            lr = _set_lr(experiment, parts, at, settings.epochs)
             loss_sum, correct = train_step(model, optimizer, parts.loss, images_NCHW, labels_N, **options)
             sums += torch.stack([loss_sum, correct, loss_sum]).to(torch.float64)
             at.batch, at.step = at.batch + 1, at.step + 1
@@ -277,12 +277,13 @@ def _stops_early(settings: Train, at: Position) -> bool:
     return settings.early_stopping is not None and at.batch == 0 and at.epoch - at.best_epoch >= settings.early_stopping
 
 
-def _set_lr(experiment: Experiment, parts: Parts, step: int, epochs: int) -> float:
-    """Give every parameter group its learning rate for a step; return that of the first."""
+def _set_lr(experiment: Experiment, parts: Parts, at: Position, epochs: int) -> float:
+    """Give every parameter group its learning rate for the next step; return that of the first."""
     settings = experiment.settings
+    history = at.val_accs if getattr(settings.scheduler, "monitor", "") == "val_acc" else at.val_losses
     for group in parts.optimizer.param_groups:
         base = group.setdefault("initial_lr", group["lr"])
-        group["lr"] = lr_at(settings.scheduler, base, step=step, steps_per_epoch=parts.feed.num_batches, epochs=epochs)
+        group["lr"] = lr_at(settings.scheduler, base, step=at.step, steps_per_epoch=parts.feed.num_batches, epochs=epochs, history=history)
     return float(parts.optimizer.param_groups[0]["lr"])
 
 
@@ -319,6 +320,8 @@ def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor
         images_per_second=round(at.seen / max(at.seconds, 1e-9), 1),
         partial=at.partial,
     )
+    at.val_losses.append(result.loss)
+    at.val_accs.append(result.accuracy)
     at.epoch, at.batch, at.seen, at.seconds, at.partial = epoch, 0, 0, 0.0, False
     sums[0], sums[1] = 0, 0
 

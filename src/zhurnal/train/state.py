@@ -11,7 +11,7 @@ optimizer, the moving average of the weights, torch's generators (dropout), the 
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Position:
     best_epoch: int = 0
     best_val_acc: float = -1.0
     best_sha256: str = ""
+    val_losses: list[float] = field(default_factory=list)  # of the epochs so far, for schedules that look at them
+    val_accs: list[float] = field(default_factory=list)
     seconds: float = 0.0  # spent training in this epoch so far; in no row of the record
     partial: bool = False  # this epoch was interrupted
 

@@ -57,3 +57,34 @@ def test_every_schedule_but_plateau_is_followed_in_a_run(lab):
         part = lab.experiment(made.name).settings.scheduler
         if name != "plateau":
             assert [r["lr"] for r in run.iters] == [lr_at(part, 0.01, step=s, steps_per_epoch=2, epochs=3) for s in range(6)]
+
+
+def test_a_plateau_lowers_the_rate_and_resumes_exactly(tmp_path):
+    from zhurnal.api import Lab
+    from zhurnal.core.errors import Interrupted
+    from zhurnal.train.run import Stop
+    from zhurnal.train.watch import Silent
+
+    lab = Lab(Lab.init(tmp_path / "plateau").folder)
+    changes = {"train.epochs": 8, "train.batch_size": 300, "train.num_threads": 1, "train.tensorboard": False, "optimizer.lr": 1e-6}
+    changes |= {"scheduler": "plateau", "scheduler.patience": 1, "scheduler.factor": 0.5, "scheduler.monitor": "val_acc"}
+    lab.new(changes)
+    lab.new({}, parent="e0001")
+    run = lab.run("e0001")
+    rates = [r["lr"] for r in run.epochs]
+    assert rates[0] == 1e-6
+    assert rates[-1] < 1e-6
+
+    class StopAt(Silent):
+        def __init__(self, stop: Stop) -> None:
+            self.stop, self.left = stop, 22
+
+        def step(self, epoch: int, batch: int, images: int, lr: float) -> None:
+            self.left -= 1
+            if not self.left:
+                self.stop("enough")
+
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0002", stop=stop, watcher=StopAt(stop))
+    assert (lab.run("e0002").folder / "record.jsonl").read_bytes() == (run.folder / "record.jsonl").read_bytes()
