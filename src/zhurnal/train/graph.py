@@ -60,7 +60,7 @@ def graph(network: nn.Module, image: Image) -> Graph:
     uses = Counter(node.name for node in nodes if node.fill not in ("function", "end"))
     marked = tuple(replace(n, mark=f"used {uses[n.name]}x") if uses.get(n.name, 0) > 1 else n for n in nodes)
     leaves = [name for name, module in network.named_modules() if name and not any(True for _ in module.children())]
-    inside = {node.name for node in nodes}
+    inside = {node.name for node in nodes} | {name for name in leaves if isinstance(network.get_submodule(name), nn.Identity)}
     unused = tuple(name for name in leaves if not any(name == n or (n and name.startswith(f"{n}.")) for n in inside))
     return Graph(marked, traced, unused)
 
@@ -78,6 +78,8 @@ def _trace(network: nn.Module, images_NCHW: Tensor) -> list[Node]:
         meta = node.meta.get("tensor_meta")
         shape = tuple(meta.shape[1:]) if hasattr(meta, "shape") else None
         drawn = node.op in ("placeholder", "call_module", "output") or (node.op != "get_attr" and shape is not None and bool(inputs))
+        if node.op == "call_module" and isinstance(traced.get_submodule(str(node.target)), nn.Identity):
+            drawn = False  # what it reads goes on to its readers: a shortcut is an arc
         if not drawn:
             number[node] = inputs
             continue
@@ -159,9 +161,10 @@ def place(graph: Graph) -> list[tuple[int, int]]:
             places.append((0, row[i]))
             continue
         column = max((places[j][0] for j in node.inputs if j not in main), default=1)
-        while (column, row[i]) in taken:
+        end = max((row[k] for k, reader in enumerate(nodes) if i in reader.inputs), default=row[i] + 1)  # its arrow goes down to there
+        while any((column, r) in taken for r in range(row[i], end)):
             column += 1
-        taken.add((column, row[i]))
+        taken.update((column, r) for r in range(row[i], end))
         places.append((column, row[i]))
     return places
 
