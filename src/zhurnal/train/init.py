@@ -95,8 +95,8 @@ def lsuv(module: nn.Module, images: Images) -> None:
     """Fill convolutions and fully connected layers by orthogonal matrices, then scale each, first to last, until its output has variance 1.
 
     The variance is taken over a batch of 256 training images and all outputs, in evaluation mode, which leaves the statistics of batch norm alone; a
-    layer used several times is scaled by its first use. Biases are left alone. Source: Mishkin and Matas 2016, "All you need is a good init",
-    algorithm 1, with a tolerance of 0.1 and at most ten tries as in its code.
+    layer used several times is scaled by its first use. Biases are left alone, and left out of the variance. Source: Mishkin and Matas 2016, "All
+    you need is a good init", algorithm 1, with a tolerance of 0.1 and at most ten tries as in its code.
 
     Raises:
         RunError: a layer gives the same output everywhere, so that no factor gives it a variance of 1.
@@ -112,7 +112,7 @@ def lsuv(module: nn.Module, images: Images) -> None:
             return output
         done.add(layer)
         for _ in range(LSUV_TRIES):
-            variance = float(output.double().var())
+            variance = float((output if layer.bias is None else output - _along_channels(layer)).double().var())
             if abs(variance - 1) < LSUV_TOLERANCE:
                 break
             if not variance > 0:
@@ -246,6 +246,12 @@ def _look(module: nn.Module, images_NCHW: Tensor, after: dict[Any, Any], before:
             handle.remove()
         for m, mode in training:
             m.training = mode
+
+
+def _along_channels(layer: Any) -> Tensor:
+    """Return the bias of a convolution or fully connected layer in a shape that fits its output."""
+    bias: Tensor = layer.bias
+    return bias if isinstance(layer, nn.Linear) else bias.view(-1, *[1] * (layer.weight.ndim - 2))
 
 
 def _weighted(module: nn.Module, name: str) -> list[Any]:
