@@ -12,7 +12,7 @@ from zhurnal.train.models import MODELS, lenet, make, vgg, vgg_bn
 from zhurnal.train.models.airnet import WIDTHS, airnet
 from zhurnal.train.models.resnet import PadChannels, resnet18, resnet20
 from zhurnal.train.models.resnet9 import resnet9
-from zhurnal.train.models.vit import vit
+from zhurnal.train.models.vit import Attention, vit
 
 SHAPES = [(3, 32, 32), (1, 28, 28), (1, 8, 8), (3, 64, 48)]
 # Options that keep the tests fast; those without have many weights, and take long.
@@ -244,6 +244,15 @@ def test_vit_sees_where_a_patch_is():
     with torch.no_grad():
         network.positions.zero_()
     torch.testing.assert_close(network(images_NCHW), network(images_NCHW.roll(4, 3)))
+
+
+def test_attention_is_pytorch_s():
+    torch.manual_seed(0)
+    attention = Attention(24, 3)
+    tokens_NTD = torch.randn(2, 5, 24)
+    expected = nn.MultiheadAttention(24, 3, batch_first=True)
+    expected.in_proj_weight, expected.in_proj_bias, expected.out_proj = attention.qkv.weight, attention.qkv.bias, attention.proj
+    torch.testing.assert_close(attention(tokens_NTD), expected(tokens_NTD, tokens_NTD, tokens_NTD)[0])
 
 
 def test_residual_blocks_add_their_input():

@@ -11,7 +11,7 @@ from torch import nn
 from zhurnal.core import settings
 from zhurnal.core.errors import RunError, SettingsError
 from zhurnal.train.models import make, notes_of
-from zhurnal.train.models.foreign import _import_timm
+from zhurnal.train.models.foreign import Adapt, _import_timm
 
 TIMM = importlib.util.find_spec("timm") is not None
 
@@ -67,6 +67,15 @@ def test_images_that_do_not_fit_are_resized_and_it_is_said():
     assert notes_of(asked) == ("images are resized from 32x32 to 48x48 inside the network: model.input_size asks for it",)
     assert notes_of(build("torchvision:shufflenet_v2_x0_5")) == ()
     assert [*asked.state_dict()] == [*build("torchvision:shufflenet_v2_x0_5").state_dict()]
+
+
+def test_resizing_to_fewer_pixels_averages_and_gray_is_repeated():
+    images_NCHW = torch.rand(2, 1, 32, 32)
+    (found_NCHW,) = Adapt((8, 8), 3)(nn.Identity(), (images_NCHW,))
+    assert found_NCHW.shape == (2, 3, 8, 8)
+    assert torch.equal(found_NCHW[:, 0], found_NCHW[:, 2])
+    assert found_NCHW.std() < images_NCHW.std() / 2.5  # of four pixels across; two, as without antialiasing, would leave a half
+    torch.testing.assert_close(found_NCHW.mean(), images_NCHW.mean(), atol=0.02, rtol=0)
 
 
 @pytest.mark.slow

@@ -33,6 +33,23 @@ class Odd(nn.Module):
         return self.head(self.pool(x).mean((2, 3)))
 
 
+class Nested(nn.Module):
+    """Branches of several lengths that end together, and a shortcut within a shortcut."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(8))
+        self.flatten, self.head = nn.Flatten(), nn.Linear(8, 10)
+
+    def forward(self, images_NCHW):
+        a, b, c, d, side, late, e, f = self.layers
+        x = a(self.flatten(images_NCHW))
+        y = b(x)
+        z = d(c(y)) + side(x) + late(y)
+        w = e(z)
+        return self.head(z + (w + f(w)))
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
@@ -146,6 +163,7 @@ def test_a_network_that_cannot_be_traced_is_a_chain():
 @pytest.mark.parametrize(
     ("build", "shape"),
     [
+        (Nested, (1, 2, 4)),
         (lambda: Odd(), (1, 8, 8)),
         (lambda: resnet20((1, 8, 8), 10, shortcut="projection"), (1, 8, 8)),
         (lambda: vit((1, 8, 8), 10, depth=2), (1, 8, 8)),
@@ -163,6 +181,9 @@ def test_no_box_lies_on_another_and_arrows_go_down(build, shape):
                 between = [(places[j][0], r) for r in range(places[j][1] + 1, places[i][1])]
                 assert not set(between) & set(places)
     lanes = graph._arcs(found, places)
+    if build is Nested:
+        assert sorted(lanes.values()) == [0, 1]
+        assert {c for c, _ in places} == {0, 1, 2}
     for (a, b), lane in lanes.items():
         for (c, d), other in lanes.items():
             if lane == other and (a, b) != (c, d):
