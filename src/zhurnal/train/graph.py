@@ -227,9 +227,11 @@ def _line(start: tuple[int, int], end: tuple[int, int], lane: int | None, left: 
     a, b = (x1 + _BOX // 2, y1 + _HIGH), (x2 + _BOX // 2, y2)
     if a[0] == b[0]:
         return f"M{a[0]} {a[1]}V{b[1] - 1}"
-    if x2 > x1:  # out to a branch: at the bottom right of the box
-        return f"M{x1 + _BOX} {y1 + _HIGH // 2}H{b[0] - 8}Q{b[0]} {y1 + _HIGH // 2} {b[0]} {y1 + _HIGH // 2 + 8}V{b[1] - 1}"
-    return f"M{a[0]} {a[1]}V{y2 + _HIGH // 2 - 8}Q{a[0]} {y2 + _HIGH // 2} {a[0] - 8} {y2 + _HIGH // 2}H{x2 + _BOX + 1}"
+    if x2 > x1:  # out to a branch: from the lower part of the box's side
+        out = y1 + _HIGH * 3 // 4
+        return f"M{x1 + _BOX} {out}H{b[0] - 8}Q{b[0]} {out} {b[0]} {out + 8}V{b[1] - 1}"
+    into = y2 + _HIGH // 4  # and back in at the upper part, so that the two do not meet
+    return f"M{a[0]} {a[1]}V{into - 8}Q{a[0]} {into} {a[0] - 8} {into}H{x2 + _BOX + 1}"
 
 
 def _box(node: Node, x: int, y: int) -> list[str]:
