@@ -52,6 +52,13 @@ def all_settings() -> str:
                 text += "\n| setting | default | meaning |\n|---|---|---|\n"
             for field, info in fields:
                 text += f"| `{section}.{field}` | `{show(info.default)}` | {(info.description or '').replace('|', ' or ')} |\n"
+        if section == "model":
+            libraries = " or ".join(f"`model={library}:NAME`" for library in settings.LIBRARIES)
+            text += f"\n### {libraries}\n\n{(settings.ForeignModel.__doc__ or '').splitlines()[0]} `zhurnal models timm:` lists the names.\n"
+            text += "\n| setting | default | meaning |\n|---|---|---|\n"
+            for field, info in settings.ForeignModel.model_fields.items():
+                if field not in settings.Model.model_fields:
+                    text += f"| `model.{field}` | `{show(info.default)}` | {info.description} |\n"
         if section in settings.PARTS and settings.PARTS[section][2] is not None:
             own = settings.PARTS[section][2]
             if section in settings.FOREIGN:

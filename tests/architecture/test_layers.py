@@ -25,10 +25,11 @@ MAY_IMPORT = {
 SLOW = {
     "torch": {"train"},
     "torchvision": {"train"},
-    "timm": {"train"},
     "sklearn": {"train"},
     "matplotlib": {"analyze"},
     "scipy": {"analyze", "train"},
+    "timm": {"train"},
+    "huggingface_hub": {"train"},
 }
 FILES = sorted(ROOT.rglob("*.py"))
 

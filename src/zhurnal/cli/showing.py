@@ -14,7 +14,7 @@ from ..api import Lab
 from ..core import diff as differences
 from ..core import numbers
 from ..core.errors import SettingsError, ZhurnalError
-from ..core.settings import PARTS, SECTIONS, Data, Section, Train, flatten
+from ..core.settings import PARTS, SECTIONS, Data, ForeignModel, Section, Train, flatten
 from ..core.text import did_you_mean, duration, list_names, percent, printable, show
 from ..store.runs import Run
 
@@ -180,6 +180,8 @@ def list_settings(section: str | None) -> None:
             click.echo("seeds: [42]\n    one run for each seed")
             continue
         classes: dict[str, type[Section]] = {"": Data if name == "data" else Train} if name not in PARTS else PARTS[name][0]
+        if name == "model":
+            classes = classes | {"timm:NAME or torchvision:NAME": ForeignModel}
         for part, cls in classes.items():
             click.secho(f"{name}={part}" if part else name, bold=True, nl=False)
             click.echo(f"  {(cls.__doc__ or '').splitlines()[0]}")

@@ -53,7 +53,10 @@ def _carry(section: str, old: Mapping[str, Any], name: str) -> tuple[dict[str, A
     fields = cls.model_fields
     carried = {k: v for k, v in old.items() if k in fields and k != "name"}
     if section == "model":
-        carried.pop("weights", None)  # weights of another network do not fit
+        carried.pop("weights", None)  # weights of another network do not fit, nor do names of its modules
+        if carried.get("freeze") not in ("none", "backbone"):
+            carried.pop("freeze", None)
+            carried.pop("unfreeze_epoch", None)
     if section == "data" and name != "folder":
         carried.pop("path", None)
     defaults = cls.model_validate({"name": name}).model_dump(mode="json")

@@ -56,6 +56,7 @@ def _bounds(cls: type[BaseModel], field: str) -> str:
 _ALLOWED = {
     "data.validation": "a number above 0 and at most 0.5, or test",
     "data.normalize": "data, none, or {mean: [...], std: [...]} with as many numbers above 0 in std as in mean",
+    "model.scale": "width (for airnet), or a number above 0 and at most 100",
     "optimizer.betas": "two numbers from 0 to below 1, such as [0.9, 0.999]",
     "scheduler.milestones": "numbers above 0, such as [30, 60]",
 }

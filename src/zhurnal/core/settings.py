@@ -2,7 +2,8 @@
 
 The sections are `data`, `model`, `optimizer`, `scheduler`, `loss`, `train` and `seeds`, each in its file of `sections/`. A section that names a
 part (`model: {name: vgg_bn, num_fc: 3}`) takes the options of that part and no others; `model: vgg_bn` is short for `model: {name: vgg_bn}`. A part
-of your own (`my_net.py:Net`) takes any options. The tables hold the built-in names; `train` holds a function for each.
+of your own (`my_net.py:Net`) takes any options, and so does a network of a library (`timm:resnet50`). The tables hold the built-in names; `train`
+holds a function for each.
 """
 
 import re
@@ -26,9 +27,12 @@ from .sections.loss import CrossEntropy as CrossEntropy
 from .sections.loss import Loss as Loss
 from .sections.loss import OwnLoss as OwnLoss
 from .sections.model import INITS as INITS
+from .sections.model import LIBRARIES as LIBRARIES
 from .sections.model import MODELS as MODELS
+from .sections.model import ForeignModel as ForeignModel
 from .sections.model import Model as Model
 from .sections.model import OwnModel as OwnModel
+from .sections.model import is_foreign as is_foreign
 from .sections.optimizer import OPTIMIZERS as OPTIMIZERS
 from .sections.optimizer import SGD as SGD
 from .sections.optimizer import GroupedOptimizer as GroupedOptimizer
@@ -51,7 +55,10 @@ PARTS: dict[str, tuple[dict[str, type[Section]], str, type[Section] | None]] = {
     "loss": (LOSSES, "cross_entropy", OwnLoss),
 }
 # Section -> how names of parts from other packages begin (`timm:lion`), and the class that takes any options for them.
-FOREIGN: dict[str, tuple[tuple[str, ...], type[Section]]] = {"optimizer": (("timm:",), TimmOptimizer)}
+FOREIGN: dict[str, tuple[tuple[str, ...], type[Section]]] = {
+    "model": (tuple(f"{library}:" for library in LIBRARIES), ForeignModel),
+    "optimizer": (("timm:",), TimmOptimizer),
+}
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ def section_class(section: str, name: Any) -> type[Section]:
     if isinstance(name, str) and name.startswith(prefixes) and not name.endswith(":"):
         return foreign
     hint = f"; or a file of your own: my_{section}.py:Name" if own is not None else ""
+    hint += "; or a library's: timm:resnet50, torchvision:vgg16_bn" if section == "model" else ""
     raise ValueError(f"'{name}' is none of {list_names(table)}{did_you_mean(str(name), table)}{hint}")
 
 
@@ -180,7 +188,8 @@ def _line(problem: str) -> int:
 
 def _check_together(built: Mapping[str, Any], problem: Any) -> None:
     """Check what no single field can: fields that need or exclude each other."""
-    data, optimizer, scheduler, epochs = built["data"], built["optimizer"], built["scheduler"], built["train"].epochs
+    data, optimizer, scheduler, model, train = (built[s] for s in ("data", "optimizer", "scheduler", "model", "train"))
+    epochs = train.epochs
     if data.name == "folder" and not data.path:
         problem("data.path", " is missing: data=folder needs data.path=FOLDER_OR_ZIP")
     if data.name != "folder" and data.path:
@@ -193,3 +202,14 @@ def _check_together(built: Mapping[str, Any], problem: Any) -> None:
         problem("optimizer.nesterov", " is true, but optimizer.momentum is 0: Nesterov momentum needs a momentum above 0")
     if scheduler.warmup_epochs >= epochs:
         problem("scheduler.warmup_epochs", f" is {show(scheduler.warmup_epochs)}, must be below train.epochs, which is {epochs}")
+    if model.unfreeze_epoch is not None and model.freeze == "none":
+        problem("model.unfreeze_epoch", f" is {model.unfreeze_epoch}, but model.freeze is none: nothing is frozen; set model.freeze=backbone")
+    elif model.unfreeze_epoch is not None and model.unfreeze_epoch > train.epochs:
+        text = f" is {model.unfreeze_epoch}, but train.epochs is {train.epochs}: it would never come; set it to at most {train.epochs}, or none"
+        problem("model.unfreeze_epoch", text)
+    if isinstance(model, ForeignModel) and model.pretrained:
+        if model.init != "default":
+            problem("model.init", f" is {model.init}, but model.pretrained is true, whose weights it would overwrite: leave one out")
+        if model.weights and not model.weights.endswith((".pth", ".pt")):
+            text = f" is {model.weights}, but model.pretrained is true, for which it must be a .pth file: leave out model.pretrained"
+            problem("model.weights", text)

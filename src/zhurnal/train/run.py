@@ -26,6 +26,7 @@ from ..store.record import Record
 from ..store.record import read as read_record
 from . import own, setup, state
 from .board import Board
+from .freeze import follow
 from .log import Log, Saver
 from .schedulers import lr_at
 from .setup import Parts
@@ -114,6 +115,8 @@ def run(
         for folder in ("checkpoints", "predictions"):
             (home / folder).mkdir(exist_ok=True)
         saved, problems = state.latest(home / "checkpoints")
+        if saved:
+            follow(experiment.settings.model, parts.model, parts.optimizer, parts.frozen, saved["position"]["epoch"])
         position = state.restore(saved, parts.model, parts.optimizer, parts.ema) if saved else Position()
         position.partial = position.partial or position.batch > 0
         record = stack.enter_context(Record(home / "record.jsonl", resumed=True))
@@ -266,6 +269,8 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
         except Interrupted:
             save()
             raise
+        if follow(experiment.settings.model, model, optimizer, parts.frozen, at.epoch):
+            log.warn(f"unfrozen from epoch {at.epoch + 1} on: model.freeze={experiment.settings.model.freeze}")
         if at.epoch == settings.epochs or _stops_early(settings, at) or saver.due(at_epoch_end=True):
             save()
             state.forget_old_best(checkpoints, at.best_epoch)

@@ -18,9 +18,10 @@ from ..core.experiment import Experiment
 from ..core.settings import is_own
 from ..store.lab import Lab
 from ..store.runs import Run
-from . import losses, models, optimizers, own, random, state, transforms
+from . import init, losses, models, optimizers, own, random, state, transforms
 from .data import Prepared, Streamed, prepare
 from .ema import Ema
+from .freeze import freeze
 from .step import Feed, Losses, Normalizer
 from .watch import Watcher
 
@@ -38,6 +39,7 @@ class Parts:
     val_loss: Losses  # the same without label smoothing
     ema: Ema | None  # the average of the weights, which validation measures; none when not wanted
     device: torch.device
+    frozen: list[str]  # names of weights that are frozen, until an epoch or for good
     started_from: dict[str, Any] | None
     sources: dict[str, own.Own]
 
@@ -72,7 +74,12 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     data = prepare(settings.data, root=lab.data, base=lab.folder, cache=lab.cache, download=download, progress=watcher.progress)
     for note in data.notes:
         watcher.note(note)
-    model = models.make(settings.model, data.image, len(data.classes), seed=seed, base=lab.folder).to(device)
+    images = init.images_of(data.train, transforms.normalizer(data.mean, data.std))
+    model = models.make(settings.model, data.image, len(data.classes), seed=seed, base=lab.folder, images=images)
+    for note in models.notes_of(model):
+        watcher.note(note)
+    frozen = freeze(model, settings.model.freeze)
+    model = model.to(device)
     optimizer = optimizers.make_optimizer(settings.optimizer, model, lab.folder)
     normalize = transforms.normalizer(data.mean, data.std, device)
     feed = Feed(
@@ -104,6 +111,7 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         val_loss=losses.make_loss(settings.loss, lab.folder, training=False),
         device=device,
         ema=Ema(model, settings.train.ema) if settings.train.ema else None,
+        frozen=frozen,
         started_from=started_from,
         sources={s: own.load_own(n, lab.folder) for s, n in _names(experiment).items() if is_own(n)},
     )
@@ -120,7 +128,8 @@ def _names(experiment: Experiment) -> dict[str, str]:
 
 def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
     """Put in the weights, or the whole checkpoint, that an experiment starts from; return what it was."""
-    weights = experiment.settings.model.weights
+    pretrained = getattr(experiment.settings.model, "pretrained", False)  # then weights are the library's, and loaded already
+    weights = None if pretrained else experiment.settings.model.weights
     if experiment.continues:
         found = _checkpoint(lab, experiment.continues, seed)
         before, problems = state.latest(found.folder / "checkpoints")
@@ -207,7 +216,7 @@ def effective(experiment: Experiment, seed: int, parts: Parts, base: Path) -> di
             "validation": "test" if val == "test" else f"{100 * val:g} % of the training images",
             "notes": list(data.notes),
         },
-        "model": {"num_parameters": sum(p.numel() for p in parts.model.parameters())},
+        "model": {"num_parameters": sum(p.numel() for p in parts.model.parameters()), "notes": models.notes_of(parts.model)},
         "optimizer": optimizers.effective(parts.optimizer),
         "sources": {section: source.identity(base) for section, source in parts.sources.items()},
         "device": str(parts.device),
