@@ -35,7 +35,7 @@ def test_every_step_in_the_settings_is_there_with_its_options():
 
 
 def test_every_recipe_is_made_of_steps_in_their_canonical_form():
-    assert settings.TRANSFORMS == tuple(settings.RECIPES)
+    assert tuple(settings.RECIPES) == settings.TRANSFORMS
     for recipe, written in settings.RECIPES.items():
         given = settings.parse({"data": {"transform": written}}).data.transform
         assert settings.steps_of(given) == settings.steps_of(recipe)

@@ -73,7 +73,8 @@ def make_loss(
 
     Raises:
         SettingsError: a loss of the user's own that is not there or does not take its options.
-        RunError: it cannot be made, as where class weights are not one for each class; and, when called, it failed or did not return one loss for each image.
+        RunError: it cannot be made, as where there is not one class weight for each class; and, when called, it failed or did not return one loss
+            for each image.
     """
     options = loss.options()
     if settings.is_own(loss.name):

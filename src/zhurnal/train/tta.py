@@ -23,7 +23,8 @@ def tta_logits(model: nn.Module, images_NCHW: Tensor, kind: str) -> Tensor:
         logits_NK: Tensor = model(images_NCHW)
         return logits_NK
     if kind == "flip":
-        return (model(images_NCHW) + model(images_NCHW.flip(-1))) / 2
+        mean_NK: Tensor = (model(images_NCHW) + model(images_NCHW.flip(-1))) / 2
+        return mean_NK
     height, width = images_NCHW.shape[2:]
     padded = F.pad(images_NCHW, (1, 1, 1, 1), "reflect")
     shifted_NK = (tta_logits(model, padded[:, :, :height, :width], "flip") + tta_logits(model, padded[:, :, 2:, 2:], "flip")) / 2

@@ -1,6 +1,7 @@
 """Each step against its definition image by image, most of them torchvision.transforms.v2's, on the same draws."""
 
 import hashlib
+import itertools
 import math
 
 import numpy as np
@@ -110,7 +111,7 @@ def test_alternating_flip_shows_each_image_both_ways_in_two_epochs():
         assert torch.equal(draws[:, :2], crops)  # the others' draws are those of the epoch
         assert torch.equal(draws[50:60], transforms.draw(transform, 5, epoch, numbers[50:60]))
     assert 70 < mirrored[0].sum() < 130
-    for before_that, then in zip(mirrored, mirrored[1:], strict=False):
+    for before_that, then in itertools.pairwise(mirrored):
         assert torch.equal(then, ~before_that)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from .base import Float, Int, Section, Str
 from .transforms import RECIPES, known_transform
@@ -32,7 +32,7 @@ class Data(Section):
     transform: Annotated[Any, AfterValidator(known_transform)] = Field(
         "init", description="what happens to training images: init, augment_simple, augment; or steps: [crop, flip, cutout: {size: 8}]"
     )
-    normalize: Normalize | Literal["data", "none"] = Field(
+    normalize: Annotated[Normalize | Literal["data", "none"], BeforeValidator(lambda value: "none" if value is None else value)] = Field(
         "data", description="data: mean and std of the training images; none; or {mean: [...], std: [...]}"
     )
     image_size: Annotated[Int, Field(ge=4, le=2048)] | None = Field(None, description="height and width in pixels to resize to; none keeps the size")

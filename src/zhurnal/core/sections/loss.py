@@ -24,8 +24,7 @@ class CrossEntropy(Loss):
     label_smoothing: Probability = 0.0
     class_weights: Annotated[list[Annotated[Float, Field(gt=0)]] | Literal["balanced"] | None, BeforeValidator(_none)] = Field(
         None,
-        description="weight of each class in training, not in validation: balanced (images / (classes * images of the class)) or a list such as "
-        "[1, 1, 4], scaled to 1 on average over the training images",
+        description="weight of each class in training, not in validation: balanced, or a list such as [1, 1, 4]; scaled to 1 on average over images",
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from .base import Bool, Float, Int, Section, Str
 
@@ -33,7 +33,7 @@ class Train(Section):
     mix_probability: Annotated[Float, Field(gt=0, le=1)] = Field(
         1.0, description="probability that a batch is mixed; with mixup and cutmix, each of the two is as likely"
     )
-    tta: Literal["none", "flip", "flip_shift"] = Field(
+    tta: Annotated[Literal["none", "flip", "flip_shift"], BeforeValidator(lambda value: value or "none")] = Field(
         "none", description="also measure the mean over views of each image: flip 2, flip_shift 6 of them; beside the plain figure, never instead"
     )
     train_accuracy: Literal["running", "second_pass"] = Field(

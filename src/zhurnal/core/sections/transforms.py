@@ -174,7 +174,7 @@ def known_transform(value: Any) -> Any:
 
     Raises:
         ValueError: it is none of these.
-        Problems: steps of a list are wrong: all problems at once.
+        Problems: it is no list, or steps of it are wrong: all problems at once.
     """
     if isinstance(value, str):
         if value in RECIPES or is_own(value):
@@ -186,9 +186,9 @@ def known_transform(value: Any) -> Any:
         hint = did_you_mean(value, [*RECIPES, *STEPS])
         raise ValueError(f"'{value}' is none of {list_names(RECIPES)}{hint}; or a list of steps, such as [crop, flip]")
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{show(value)} must be {list_names(RECIPES)}, or a list of steps, such as [crop, flip]")
+        raise Problems([f" is {show(value)}, must be {list_names(RECIPES)}, or a list of steps, such as [crop, flip]"])
     if len(value) > MOST_STEPS:
-        raise ValueError(f"the list has {len(value)} steps, must have at most {MOST_STEPS}")
+        raise Problems([f" has {len(value)} steps, must have at most {MOST_STEPS}"])
     problems: list[str] = []
     steps = [_known_step(number, item, problems) for number, item in enumerate(value, 1)]
     if problems:
