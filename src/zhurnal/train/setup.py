@@ -77,7 +77,7 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     normalize = transforms.normalizer(data.mean, data.std, device)
     feed = Feed(
         split=data.train,
-        transform=_transform(settings.data.transform, data, lab),
+        transform=make_transform(settings.data.transform, data, lab),
         normalize=normalize,
         seed=seed,
         batch_size=settings.train.batch_size,
@@ -107,7 +107,8 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     )
 
 
-def _transform(transform: str | list[Any], data: Prepared, lab: Lab) -> transforms.Transform:
+def make_transform(transform: str | list[Any], data: Prepared, lab: Lab) -> transforms.Transform:
+    """Return what `data.transform` says: a recipe, a list of steps, or a function of the user's own."""
     if isinstance(transform, str) and is_own(transform):
         return transforms.from_function(transform, own.load_own(transform, lab.folder).function)
     return transforms.make(transform, data.image, data.mean)

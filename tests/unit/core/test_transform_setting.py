@@ -65,6 +65,11 @@ def test_a_list_that_is_too_long():
         parsed(["flip"] * 33)
 
 
+def test_one_wrong_step_is_enough():
+    with pytest.raises(SettingsError, match=r"^data\.transform: step 2, flip\.p is 2, must be at least 0 and at most 1$"):
+        parsed(["crop", {"flip": {"p": 2}}])
+
+
 def test_none_on_the_command_line_is_the_name_none():
     assert settings.parse({"data": {"normalize": yamls.value("none")}}).data.normalize == "none"
     assert settings.parse({"train": {"tta": yamls.value("none")}}).train.tta == "none"

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from zhurnal.core import settings
 from zhurnal.core.errors import DataError
 from zhurnal.train import auto_augment, image_ops, random, steps, transforms
+from zhurnal.train.step import Feed
 from zhurnal.train.vision import torchvision
 
 SHAPES = [(3, 32, 32), (1, 28, 28), (3, 20, 33), (1, 8, 8), (3, 64, 48)]
@@ -306,3 +308,13 @@ def test_operations_leave_their_images_alone():
     auto_augment.stretch(before)
     auto_augment.equalize(before)
     assert torch.equal(before, copy)
+
+
+def test_a_feed_draws_for_the_epoch_and_the_images_alone():
+    given = images((3, 8, 8))[3:]
+    split = SimpleNamespace(take=lambda positions_N: (given[positions_N], positions_N, positions_N), __len__=lambda: len(given))
+    transform = transforms.make(["crop", "alternating_flip", "cutout"], (3, 8, 8))
+    feed = Feed(split, transform, transforms.normalizer(None, None), 7, 10, False, torch.device("cpu"), False)
+    first, second = (feed.batch(torch.arange(20), epoch)[0] for epoch in (0, 1))
+    assert not torch.equal(first, second)
+    assert torch.equal(feed.batch(torch.tensor([17, 4]), 1)[0], second[[17, 4]])
