@@ -43,12 +43,20 @@ schedulers = st.one_of(
         {"name": st.just("multi_step"), "milestones": st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True).map(sorted)}
     ),
 )
+steps = st.lists(
+    st.one_of(
+        st.sampled_from(["crop", "flip", "alternating_flip", "trivial_augment"]),
+        st.builds(lambda size: {"cutout": {"size": size}}, st.one_of(st.none(), st.integers(1, 64))),
+        st.builds(lambda scale, p: {"random_erasing": {"scale": sorted(scale), "p": p}}, st.tuples(*[st.floats(0.01, 1)] * 2), st.floats(0, 1)),
+    ),
+    max_size=4,
+)
 data = st.fixed_dictionaries(
     {
         "name": st.sampled_from(["digits", "cifar10"]),
         "validation": st.one_of(st.just("test"), st.floats(0.01, 0.5)),
         "subset": st.one_of(st.none(), st.integers(1, 1000)),
-        "transform": st.sampled_from(["init", "augment"]),
+        "transform": st.one_of(st.sampled_from(["init", "augment", "my.py:shift"]), steps),
         "normalize": st.one_of(st.sampled_from(["data", "none"]), st.just({"mean": [0.5], "std": [0.25]})),
     }
 )

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .errors import SettingsError
-from .explain import explain
+from .explain import explain_all
 from .sections.base import Section as Section
 from .sections.base import is_own as is_own
 from .sections.base import split_own as split_own
@@ -45,6 +45,9 @@ from .sections.scheduler import NoScheduler as NoScheduler
 from .sections.scheduler import Scheduler as Scheduler
 from .sections.scheduler import Step as Step
 from .sections.train import Train as Train
+from .sections.transforms import RECIPES as RECIPES
+from .sections.transforms import STEPS as STEPS
+from .sections.transforms import steps_of as steps_of
 from .text import did_you_mean, list_names, show
 
 # Section -> its built-in parts, the part it has when nothing is said, and the class of a part of the user's own (None: not possible).
@@ -164,7 +167,7 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
         try:
             built[section] = cls.model_validate(dict(given))
         except ValidationError as error:
-            for key, text in dict(explain(section, cls, item, given) for item in error.errors()).items():
+            for key, text in explain_all(section, cls, error, given):
                 problem(key, text)
     seeds = values.get("seeds", [42])
     if isinstance(seeds, int) and not isinstance(seeds, bool):
@@ -190,6 +193,8 @@ def _check_together(built: Mapping[str, Any], problem: Any) -> None:
     """Check what no single field can: fields that need or exclude each other."""
     data, optimizer, scheduler, model, train = (built[s] for s in ("data", "optimizer", "scheduler", "model", "train"))
     epochs = train.epochs
+    if train.mix_probability != 1 and not (train.mixup or train.cutmix):
+        problem("train.mix_probability", f" is {show(train.mix_probability)}, but nothing is mixed: set train.mixup or train.cutmix above 0")
     if data.name == "folder" and not data.path:
         problem("data.path", " is missing: data=folder needs data.path=FOLDER_OR_ZIP")
     if data.name != "folder" and data.path:

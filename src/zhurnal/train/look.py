@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from ..core.progress import Progress, silent
-from ..core.settings import is_own
 from ..store.lab import Lab
-from . import own, random, transforms
+from . import random, transforms
 from .data import Prepared, Split, prepare
+from .setup import make_transform
 from .step import Feed
 
 
@@ -39,13 +39,7 @@ def look(lab: Lab, name: str, *, epoch: int = 1, count: int = 32, split: str = "
     settings = lab.experiment(name).settings
     data = prepare(settings.data, root=lab.data, base=lab.folder, cache=lab.cache, progress=progress)
     normalize = transforms.normalizer(data.mean, data.std)
-    transform_name = settings.data.transform
-    if split != "train":
-        transform = transforms.make("init", data.image)
-    elif is_own(transform_name):
-        transform = transforms.from_function(transform_name, own.load_own(transform_name, lab.folder).function)
-    else:
-        transform = transforms.make(transform_name, data.image)
+    transform = make_transform(settings.data.transform if split == "train" else "init", data, lab)
     chosen = {"train": data.train, "val": data.val, "test": data.test}[split] or data.val
     seed = settings.seeds[0]
     feed = Feed(chosen, transform, normalize, seed, count, False, torch.device("cpu"), False)

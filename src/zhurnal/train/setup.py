@@ -84,7 +84,7 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     normalize = transforms.normalizer(data.mean, data.std, device)
     feed = Feed(
         split=data.train,
-        transform=_transform(settings.data.transform, data.image, lab),
+        transform=make_transform(settings.data.transform, data, lab),
         normalize=normalize,
         seed=seed,
         batch_size=settings.train.batch_size,
@@ -117,13 +117,17 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     )
 
 
-def _transform(name: str, image: tuple[int, int, int], lab: Lab) -> transforms.Transform:
-    return transforms.from_function(name, own.load_own(name, lab.folder).function) if is_own(name) else transforms.make(name, image)
+def make_transform(transform: str | list[Any], data: Prepared, lab: Lab) -> transforms.Transform:
+    """Return what `data.transform` says: a recipe, a list of steps, or a function of the user's own."""
+    if isinstance(transform, str) and is_own(transform):
+        return transforms.from_function(transform, own.load_own(transform, lab.folder).function)
+    return transforms.make(transform, data.image, data.mean)
 
 
 def _names(experiment: Experiment) -> dict[str, str]:
     settings = experiment.settings
-    return {"model": settings.model.name, "optimizer": settings.optimizer.name, "loss": settings.loss.name, "transform": settings.data.transform}
+    names = {"model": settings.model.name, "optimizer": settings.optimizer.name, "loss": settings.loss.name}
+    return names | ({"transform": settings.data.transform} if isinstance(settings.data.transform, str) else {})
 
 
 def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from . import random
 from .data import Split
-from .transforms import Transform
+from .transforms import Transform, draw
 
 Losses = Callable[[Tensor, Tensor], Tensor]  # logits_NK, labels_N -> losses_N
 Normalizer = Callable[[Tensor], Tensor]  # images_NCHW uint8 or float in 0..255 -> float32
@@ -42,7 +42,7 @@ class Feed:
     def batch(self, positions_N: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Return augmented, normalized images_NCHW and labels_N; each image depends on (seed, epoch, its own number) alone."""
         images_NCHW, labels_N, numbers_N = self.split.take(positions_N)
-        draws_ND = random.uniform(self.seed, random.AUGMENT, epoch, numbers_N, self.transform.num_draws)
+        draws_ND = draw(self.transform, self.seed, epoch, numbers_N)
         images_NCHW = self.transform.apply(images_NCHW.to(self.device), draws_ND.to(self.device))
         return self.normalize(images_NCHW), labels_N.to(self.device)
 

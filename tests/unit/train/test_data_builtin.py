@@ -140,7 +140,7 @@ def test_cifar_absent(tmp_path):
         load(tmp_path, "cifar10")
     text = str(caught.value)
     assert f"{tmp_path / 'data' / 'cifar-10-batches-py'} is not there" in text
-    assert "`zhurnal run e0001 --download`" in text
+    assert "`zhurnal run EXPERIMENT --download`" in text
     assert not (tmp_path / "data").exists()
 
 

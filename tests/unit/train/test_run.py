@@ -233,6 +233,17 @@ def test_a_transform_of_ones_own(lab):
     assert (lab.run_folder("e0002", 42) / "sources" / "shift.py").exists()
 
 
+def test_steps_in_a_list_go_on_exactly_after_a_stop(lab):
+    steps = ["crop", "alternating_flip", {"cutout": {"size": 3}}, {"rand_augment": {"num_ops": 1}}]
+    lab.new({**QUICK, "data.transform": steps})
+    lab.new({**QUICK, "data.transform": steps})
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 11))  # in the second epoch
+    assert lab.run("e0001").end["weights"] == lab.run("e0002").end["weights"]
+    assert lab.run("e0001").effective["settings"]["data"]["transform"] == steps
+
+
 def test_a_network_of_ones_own_that_changed_is_not_gone_on_with(lab):
     (lab.folder / "my_net.py").write_text(OWN)
     lab.new({**QUICK, "model": "my_net.py:Net"})

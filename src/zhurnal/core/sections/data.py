@@ -1,14 +1,14 @@
 """`data`: which images, how they are split, and what happens to them before the network."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from ..text import did_you_mean, list_names
-from .base import Float, Int, Path, Section, Str, is_own
+from .base import Float, Int, Path, Section, Str
+from .transforms import RECIPES, known_transform
 
 DATASETS = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "folder")
-TRANSFORMS = ("init", "augment_simple", "augment")
+TRANSFORMS = tuple(RECIPES)
 
 
 class Normalize(Section):
@@ -16,12 +16,6 @@ class Normalize(Section):
 
     mean: list[Float] = Field(min_length=1, max_length=4)
     std: list[Annotated[Float, Field(gt=0)]] = Field(min_length=1, max_length=4)
-
-
-def _known_transform(value: str) -> str:
-    if value not in TRANSFORMS and not is_own(value):
-        raise ValueError(f"'{value}' is none of {list_names(TRANSFORMS)}{did_you_mean(value, TRANSFORMS)}")
-    return value
 
 
 class Data(Section):
@@ -35,10 +29,10 @@ class Data(Section):
     )
     split_seed: Annotated[Int, Field(ge=0)] = Field(0, description="seed of the split into training and validation images")
     subset: Annotated[Int, Field(gt=0)] | None = Field(None, description="train on this many images, the same number of each class")
-    transform: Annotated[Str, AfterValidator(_known_transform)] = Field(
-        "init", description="what happens to training images: init, augment_simple, augment"
+    transform: Annotated[Any, AfterValidator(known_transform)] = Field(
+        "init", description="what happens to training images: init, augment_simple, augment; or steps: [crop, flip, cutout: {size: 8}]"
     )
-    normalize: Normalize | Literal["data", "none"] = Field(
+    normalize: Annotated[Normalize | Literal["data", "none"], BeforeValidator(lambda value: "none" if value is None else value)] = Field(
         "data", description="data: mean and std of the training images; none; or {mean: [...], std: [...]}"
     )
     image_size: Annotated[Int, Field(ge=4, le=2048)] | None = Field(

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from .base import Bool, Float, Int, Section, Str
 
@@ -30,6 +30,18 @@ class Train(Section):
     )
     early_stopping: Annotated[Int, Field(gt=0)] | None = Field(
         None, description="stop when validation accuracy has not risen for this many epochs; none trains all epochs"
+    )
+    mixup: Annotated[Float, Field(ge=0, le=100)] = Field(
+        0.0, description="mix images of a batch in pairs, by a weight of Beta(alpha, alpha) with this alpha; 0 for none"
+    )
+    cutmix: Annotated[Float, Field(ge=0, le=100)] = Field(
+        0.0, description="put a box of another image of the batch into each, sized by a weight of Beta(alpha, alpha); 0 for none"
+    )
+    mix_probability: Annotated[Float, Field(gt=0, le=1)] = Field(
+        1.0, description="probability that a batch is mixed; with mixup and cutmix, each of the two is as likely"
+    )
+    tta: Annotated[Literal["none", "flip", "flip_shift"], BeforeValidator(lambda value: value or "none")] = Field(
+        "none", description="also measure the mean over views of each image: flip 2, flip_shift 6 of them; beside the plain figure, never instead"
     )
     train_accuracy: Literal["running", "second_pass"] = Field(
         "running", description="measure training accuracy while training, or by a second pass over the training images after each epoch"
