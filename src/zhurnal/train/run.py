@@ -24,7 +24,7 @@ from ..store import files, runs
 from ..store.lab import Lab
 from ..store.record import Record
 from ..store.record import read as read_record
-from . import own, setup, state
+from . import mix, own, setup, state
 from .board import Board
 from .freeze import follow
 from .log import Log, Saver
@@ -234,6 +234,7 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
     sums.copy_(torch.tensor([at.loss_sum, at.correct, at.since_loss], dtype=torch.float64))
     saver = Saver(settings.checkpoint_seconds)
     options: dict[str, Any] = {"num_parts": settings.accumulate, "clip_grad_norm": settings.clip_grad_norm}
+    mixing: dict[str, Any] = {"mixup": settings.mixup, "cutmix": settings.cutmix, "probability": settings.mix_probability}
 
     def save() -> None:
         at.loss_sum, at.correct, at.since_loss = float(sums[0]), int(sums[1]), float(sums[2])
@@ -248,7 +249,9 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
         began = time.monotonic() - at.seconds
         for images_NCHW, labels_N in feed.batches(at.epoch, at.batch):
             lr = _set_lr(experiment, parts, at, settings.epochs)
-            loss_sum, correct = train_step(model, optimizer, parts.loss, images_NCHW, labels_N, **options)
+            mixed = mix.mix(images_NCHW, labels_N, mix.draw(feed.seed, at.epoch, at.batch), **mixing)
+            two: dict[str, Any] = {"partners_N": mixed.labels_b_N, "weight": mixed.weight}
+            loss_sum, correct = train_step(model, optimizer, parts.loss, mixed.images_NCHW, mixed.labels_a_N, **two, **options)
             sums += torch.stack([loss_sum, correct, loss_sum]).to(torch.float64)
             at.batch, at.step = at.batch + 1, at.step + 1
             if parts.ema:
@@ -298,21 +301,22 @@ def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor
     trained = time.monotonic()
     train_loss, train_acc, num_train = float(sums[0]) / at.seen, float(sums[1]) / at.seen, at.seen
 
-    def measure(split: Any) -> Evaluation:
-        return evaluate(model, parts.val_loss, split, parts.normalize, settings.batch_size_val, parts.device, stop.check)
+    def measure(split: Any, tta: str = "none") -> Evaluation:
+        return evaluate(model, parts.val_loss, split, parts.normalize, settings.batch_size_val, parts.device, stop.check, tta)
 
     if settings.train_accuracy == "second_pass":
         log.watcher.phase("measuring on the training images")
         again = measure(parts.data.train)
         train_loss, train_acc, num_train = again.loss, again.accuracy, len(parts.data.train)
     log.watcher.phase("validating")
-    result = measure(parts.data.val)
+    result = measure(parts.data.val, settings.tta)
     if result.accuracy > at.best_val_acc:
         at.best_sha256 = state.save_best(checkpoints, epoch, model)
         at.best_epoch, at.best_val_acc = epoch, result.accuracy
     log.predictions(epoch, result, len(parts.data.classes))
     row = {"kind": "epoch", "epoch": epoch, "step": at.step, "lr": float(parts.optimizer.param_groups[0]["lr"])}
     row |= {"train_loss": train_loss, "train_acc": train_acc, "val_loss": result.loss, "val_acc": result.accuracy}
+    row |= {"val_acc_tta": result.tta_accuracy} if result.tta_accuracy is not None else {}
     log.row(row | {"num_train": num_train, "num_val": len(parts.data.val)})
     val_seconds = time.monotonic() - trained
     seconds = at.seconds + val_seconds
@@ -339,7 +343,10 @@ def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkp
         best = state.read_tensors(state.best_path(checkpoints, at.best_epoch), at.best_sha256)
         parts.model.load_state_dict(best)
         settings = experiment.settings.train
-        result = evaluate(parts.model, parts.val_loss, parts.data.test, parts.normalize, settings.batch_size_val, parts.device, stop.check)
+        result = evaluate(
+            parts.model, parts.val_loss, parts.data.test, parts.normalize, settings.batch_size_val, parts.device, stop.check, settings.tta
+        )
         row = {"kind": "test", "epoch": at.best_epoch, "step": at.step, "test_loss": result.loss, "test_acc": result.accuracy}
+        row |= {"test_acc_tta": result.tta_accuracy} if result.tta_accuracy is not None else {}
         log.row(row | {"num_test": len(parts.data.test)})
     log.row({"kind": "end", "epoch": at.epoch, "step": at.step, "best_epoch": at.best_epoch, "best_val_acc": at.best_val_acc, "weights": last})

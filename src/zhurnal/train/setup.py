@@ -107,7 +107,7 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         normalize=normalize,
         model=model,
         optimizer=optimizer,
-        loss=losses.make_loss(settings.loss, lab.folder),
+        loss=losses.make_loss(settings.loss, lab.folder, labels_N=data.train.labels_N, num_classes=len(data.classes)),
         val_loss=losses.make_loss(settings.loss, lab.folder, training=False),
         device=device,
         ema=Ema(model, settings.train.ema) if settings.train.ema else None,

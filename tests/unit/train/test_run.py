@@ -446,3 +446,27 @@ def test_the_test_pass_can_be_stopped_and_made_again(lab):
         lab.run("e0001", stop=stop, watcher=StopInTest(stop))
     assert lab.runs("e0001")[0].status == "interrupted"
     assert (lab.run("e0001").folder / "record.jsonl").read_bytes() == (lab.run("e0002").folder / "record.jsonl").read_bytes()
+
+
+def test_views_are_told_beside_the_plain_figure_and_change_nothing_else(lab):
+    lab.new(QUICK)
+    lab.new({"train.tta": "flip_shift"}, parent="e0001")
+    plain, views = lab.run("e0001"), lab.run("e0002")
+    assert plain.end["weights"] == views.end["weights"]
+    assert [{k: v for k, v in r.items() if k != "val_acc_tta"} for r in views.epochs] == plain.epochs
+    assert all(0 <= r["val_acc_tta"] <= 1 for r in views.epochs)
+    assert 0 <= views.test["test_acc_tta"] <= 1
+    assert "test_acc_tta" not in plain.test
+
+
+def test_class_weights_change_training(lab):
+    lab.new(QUICK)
+    lab.new({"loss.class_weights": [5, 1, 1, 1, 1, 1, 1, 1, 1, 1]}, parent="e0001")
+    assert lab.run("e0001").end["weights"] != lab.run("e0002").end["weights"]
+
+
+def test_mixing_changes_training(lab):
+    lab.new(QUICK)
+    lab.new({"train.cutmix": 1.0}, parent="e0001")
+    lab.new({"train.mixup": 1.0}, parent="e0001")
+    assert len({lab.run(e).end["weights"] for e in ("e0001", "e0002", "e0003")}) == 3
