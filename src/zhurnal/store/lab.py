@@ -20,7 +20,7 @@ from ..core.errors import LabError, SettingsError
 from ..core.experiment import FILE_KEYS, Experiment
 from ..core.settings import Settings, flatten, parse
 from ..core.text import did_you_mean, list_names, printable
-from . import files, runs, yamls
+from . import files, kinds, runs, yamls
 
 CONFIG = "zhurnal.yaml"
 LONGEST_QUESTION = 2000
@@ -268,7 +268,8 @@ class Lab:
             parent = parent or continues
         above = self.experiment(parent) if parent else None
         base = above.settings if above else parse({})
-        made = [self._check(diff.apply(base, p, parent_name=above.name if above else "").settings) for p in points]
+        placed = [kinds.place(p, self.folder) for p in points]
+        made = [self._check(diff.apply(base, p, parent_name=above.name if above else "").settings) for p, _ in placed]
         created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         names: list[str] = []
         contents: list[dict[str, Any]] = []
@@ -284,7 +285,8 @@ class Lab:
         if len(names) > 1:
             for name, content in zip(names, contents, strict=True):
                 files.write(self.file(name), yamls.dump(content | {"series": numbers.show(names)}))
-        return [self.experiment(n) for n in names]
+        found = [self.experiment(n) for n in names]
+        return [replace(e, notes=(*e.notes, note)) if note else e for e, (_, note) in zip(found, placed, strict=True)]
 
     def _check(self, settings: Settings) -> Settings:
         """Check what only the lab can: experiments and files that settings name."""

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from ..core import settings
 from ..core.errors import RunError
-from .own import accepts, call_own, load_own
+from .own import accepts, call_own, find
 
 
 def sgd(parameters: Iterable[Parameter], lr: float, *, momentum: float = 0.9, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
@@ -65,9 +65,9 @@ def make_optimizer(optimizer: settings.Optimizer, module: nn.Module, base: Path)
     if not parameters:
         raise RunError("the model has no parameter to train, must have at least one with requires_grad: check what model.name freezes")
     options = optimizer.options()
-    if not settings.is_own(optimizer.name):
+    own = find("optimizer", optimizer.name, base)
+    if own is None:
         return OPTIMIZERS[optimizer.name](parameters, **options)
-    own = load_own(optimizer.name, base)
     if optimizer.weight_decay == 0 and not accepts(own, "weight_decay"):
         del options["weight_decay"]
     made = call_own(own, "optimizer", options, given=(parameters,))

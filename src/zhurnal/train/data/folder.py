@@ -24,7 +24,7 @@ from . import cache as cached
 from .decode import BadImage, Decoded, decode, strict_pillow
 from .images import Images, Shape, Streamed, Workers, in_memory
 from .loaded import Loaded, moments_of
-from .source import Source, name_some, scan
+from .source import Source, name_some
 
 _CHUNK = 8_000_000  # bytes of pixels that a thread decodes before it reports
 
@@ -39,13 +39,13 @@ class _Checked:
     pixels_NCHW: np.ndarray | None
 
 
-def load(data: Data, path: Path, cache: Path, progress: Progress, fits: Callable[[int], bool]) -> Loaded:
-    """Return the images of a folder or zip, in memory if they are to be there or `fits(bytes)` says so.
+def load(data: Data, source: Source, cache: Path, progress: Progress, fits: Callable[[int], bool]) -> Loaded:
+    """Return the images of a source, in memory if they are to be there or `fits(bytes)` says so.
 
     Raises:
-        DataError: the layout is wrong, images cannot be read (unless they are to be skipped), or sizes differ.
+        DataError: images cannot be read (unless they are to be skipped), or sizes differ.
     """
-    source = scan(path, cache, progress)
+    path = source.path
     notes = list(source.notes)
     with strict_pillow():
         size = _first_size(source, data)
@@ -82,6 +82,7 @@ def load(data: Data, path: Path, cache: Path, progress: Progress, fits: Callable
         moments_NC2=checked.moments_NC2,
         fingerprint=source.fingerprint,
         notes=tuple(notes),
+        is_val_N=torch.tensor(source.is_val)[numbers_N] if source.is_val else None,
     )
 
 

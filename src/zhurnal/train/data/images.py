@@ -136,7 +136,8 @@ class Split:
 class Prepared:
     """A data set, ready to train on. `mean` and `std` are of pixels between 0 and 1, one for each channel; None leaves pixels unnormalized.
 
-    `fingerprint` is the SHA-256 of the content, whatever the settings; `notes` are sentences that a reader of the results should see.
+    `fingerprint` is the SHA-256 of the content, whatever the settings; `notes` are sentences that a reader of the results should
+    see.
     """
 
     name: str
@@ -149,3 +150,4 @@ class Prepared:
     std: tuple[float, ...] | None
     fingerprint: str
     notes: tuple[str, ...]
+    validation: str = ""  # what the validation images are: `test`, `10 % of the training images`, `the set's own`

@@ -24,7 +24,7 @@ from .decode import SUFFIXES, BadImage
 
 LARGEST_FILE = 256_000_000  # bytes, uncompressed
 MOST_NAMED = 20
-_NO_FILE = -1  # the size of a link to nowhere or a pipe: an image that cannot be read, not an absent one
+NO_FILE = -1  # the size of a link to nowhere or a pipe: an image that cannot be read, not an absent one
 _LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 
@@ -58,6 +58,7 @@ class Source:
     fingerprint: str
     notes: tuple[str, ...]
     read: Callable[[int], bytes]
+    is_val: tuple[bool, ...] = ()  # empty where the set has no validation part of its own
 
 
 def scan(path: Path, cache: Path, progress: Progress) -> Source:
@@ -74,7 +75,7 @@ def scan(path: Path, cache: Path, progress: Progress) -> Source:
     listing = _list_zip(path) if is_zip else _list_folder(path)
     images, classes, notes = _layout(path, listing)
     labels = {name: label for label, name in enumerate(classes)}
-    marks = [f"{f.mark:08x} {f.size}" for f in images] if is_zip else _hashes(path, images, cache, progress)
+    marks = [f"{f.mark:08x} {f.size}" for f in images] if is_zip else hashes(path, images, cache, progress)
     digest = hashlib.sha256()
     depth = _depth(listing)
     for image, mark in zip(images, marks, strict=True):
@@ -88,7 +89,7 @@ def scan(path: Path, cache: Path, progress: Progress) -> Source:
         is_test=tuple(split and f.parts[depth] == "test" for f in images),
         fingerprint=digest.hexdigest(),
         notes=notes,
-        read=lambda number: _read(listing, images[number]),
+        read=lambda number: read_file(listing, images[number]),
     )
 
 
@@ -98,8 +99,9 @@ def name_some(lines: Sequence[str], sep: str = ", ") -> str:
     return sep.join(printable(line) for line in lines[:MOST_NAMED]) + (f"{sep}and {more:,} more" if more > 0 else "")
 
 
-def _read(listing: Listing, file: Found) -> bytes:
-    if file.size == _NO_FILE:
+def read_file(listing: Listing, file: Found) -> bytes:
+    """Return a file's bytes, or raise BadImage where it has none, has too many or cannot be read."""
+    if file.size == NO_FILE:
         raise BadImage("is a link to nowhere, or no plain file")
     if file.size > LARGEST_FILE:
         raise BadImage(f"holds {file.size:,} bytes, more than {LARGEST_FILE // 1_000_000} MB")
@@ -133,7 +135,7 @@ def _list_folder(path: Path) -> Listing:
                         walk(Path(entry.path), inside, above | {(stat.st_dev, stat.st_ino)})
                 else:
                     stat = entry.stat(follow_symlinks=entry.is_file())
-                    files.append(Found(inside, stat.st_size if entry.is_file() else _NO_FILE, stat.st_mtime_ns))
+                    files.append(Found(inside, stat.st_size if entry.is_file() else NO_FILE, stat.st_mtime_ns))
 
     try:
         walk(path, (), frozenset())
@@ -259,7 +261,7 @@ def _left_out(listing: Listing, inside: Iterable[Found], at: int, depth: int, sp
 # --- hashes of a folder's files --------------------------------------------------------------------------------------------------------------
 
 
-def _hashes(path: Path, images: list[Found], cache: Path, progress: Progress) -> list[str]:
+def hashes(path: Path, images: Sequence[Found], cache: Path, progress: Progress) -> list[str]:
     """Return the SHA-256 of each file's content; a file that cannot be read has none, and is found bad when it is decoded."""
     index = cache / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.files.json"
     known: dict[str, list[object]] = {}
@@ -273,7 +275,7 @@ def _hashes(path: Path, images: list[Found], cache: Path, progress: Progress) ->
         before = known.get("/".join(file.parts))
         if isinstance(before, list) and before[:2] == [file.size, file.mark] and len(before) == 3:
             return str(before[2])
-        if file.size == _NO_FILE:
+        if file.size == NO_FILE:
             return "unreadable"
         try:
             with path.joinpath(*file.parts).open("rb") as opened:

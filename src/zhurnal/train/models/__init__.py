@@ -16,7 +16,7 @@ from ...core import settings
 from ...core.errors import RunError
 from .. import random
 from ..init import INITS
-from ..own import Own, call_own, describe, load_own
+from ..own import Own, call_own, describe, find
 from .lenet import lenet
 from .vgg import vgg, vgg_bn
 
@@ -40,7 +40,7 @@ def make(model: settings.Model, image: tuple[int, int, int], num_classes: int, *
         SettingsError: a network of the user's own that is not there or does not take its options.
         RunError: it cannot be built, fails on images of that shape, or gives something else than logits of shape (N, num_classes).
     """
-    own = load_own(model.name, base) if settings.is_own(model.name) else None
+    own = find("model", model.name, base)
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also seed CUDA's generators; networks are built on the processor.
         torch.default_generator.manual_seed(random.seed_of(seed, random.INIT))
