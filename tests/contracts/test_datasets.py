@@ -3,12 +3,12 @@
 import io
 from pathlib import Path
 
-import helpers_layouts as layouts
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import helpers_layouts as layouts
 from zhurnal.core.settings import DATASETS, FROM_PATH, Data, section_class
 from zhurnal.train.data import builtin, prepare
 
@@ -30,7 +30,8 @@ import numpy as np
 
 def load(root, num=60):
     generator = np.random.default_rng(0)
-    return {"images": generator.integers(0, 256, (num, 8, 8, 3), dtype=np.uint8), "labels": np.arange(num) % 3, "split": ["train"] * 50 + ["test"] * 10}
+    images = generator.integers(0, 256, (num, 8, 8, 3), dtype=np.uint8)
+    return {"images": images, "labels": np.arange(num) % 3, "split": ["train"] * 50 + ["test"] * 10}
 """
 
 

@@ -1,10 +1,10 @@
 """Data sets read from a path: tables, DTD's lists, .npz, Hugging Face's folders, Penn-Fudan's crops; and what is wrong with them."""
 
-import helpers_layouts as layouts
 import numpy as np
 import pytest
 import torch
 
+import helpers_layouts as layouts
 from zhurnal.core.errors import DataError, SettingsError
 from zhurnal.core.settings import Data, parse
 from zhurnal.store import kinds
@@ -66,7 +66,8 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once_with_lines(tmp_path):
     assert problem("table", path) == (
         "TMP/labels.csv: 5 lines cannot be used; mend or remove them:\n  line 4 has no path\n  line 6 has no label\n"
         "  line 8: split is 'trian', must be train, val or test; did you mean 'train'?\n"
-        "  line 10 names images/01.png again, which line 3 has: an image must stand there once\n  line 12 has 2 cells, must have 3, as the headings have"
+        "  line 10 names images/01.png again, which line 3 has: an image must stand there once\n"
+        "  line 12 has 2 cells, must have 3, as the headings have"
     )
 
 

@@ -1,7 +1,7 @@
 """Data sets of Hugging Face saved on disk (`dataset.save_to_disk(folder)`), read without the package datasets: their files are Arrow streams.
 
-A folder holds `state.json`, `dataset_info.json` and `data-*.arrow`; a set of splits holds `dataset_dict.json` and such a folder for each split. Images
-are the column with the feature Image, labels that with the feature ClassLabel (or the column named). Needs pyarrow:
+A folder holds `state.json`, `dataset_info.json` and `data-*.arrow`; a set of splits holds `dataset_dict.json` and such a folder for each split.
+Images are the column with the feature Image, labels that with the feature ClassLabel (or the column named). Needs pyarrow:
 `pip install 'zhurnal[huggingface]'`.
 """
 

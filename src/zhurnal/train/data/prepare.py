@@ -101,7 +101,7 @@ def _load(data: Data, root: Path, base: Path, cache: Path, download: bool, progr
     report = _seldom(progress)
     if data.name in FROM_PATH:
         if data.path is None:
-            raise DataError(f"data.path is none, must be {FROM_PATH[data.name]} where data.name is {data.name}")
+            raise DataError(f"data.path is none, must be {FROM_PATH[data.name]} where data.name is {data.name}: set data.path")
         path = base / Path(data.path).expanduser()
         if data.name == "npz":
             loaded = arrays.load_npz(path, lambda n: data.storage == "memory" or fits(n))
