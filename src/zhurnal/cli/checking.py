@@ -1,5 +1,8 @@
 """`zhurnal check`: a line for each promise that a part keeps or breaks, or for each step on an experiment's way to its first update."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from ..api import Lab
@@ -9,39 +12,52 @@ from ..core.settings import is_own
 from ..core.text import count, printable
 
 
-def check(folder: str | None, names: tuple[str, ...], kind: str | None, options: dict[str, object]) -> int:
-    """Check parts and experiments; return the exit status, 2 where anything fails."""
-    from pathlib import Path
-
+def check(folder: str | None, name: str, kind: str | None, options: dict[str, Any]) -> int:
+    """Check a part or some experiments; return the exit status, 2 where a promise is broken."""
     from ..train import checking
 
+    if is_own(name) or kind is not None or not _is_experiments(name):
+        base, data = _places(folder)
+        found, findings = checking.check_part(name, base, data, kind=kind, options=options)
+        return _tell({f"{name}, {_WORDS[found]}": findings})
+    if options:
+        raise click.UsageError("settings are for parts: an experiment has its own")
+    lab = _lab(folder)
+    return _tell({e: checking.check_experiment(lab, lab.experiment(e)) for e in lab.select(name)})
+
+
+_WORDS = {"model": "a model", "optimizer": "an optimizer", "loss": "a loss", "transform": "a transform", "data": "a data set"}
+
+
+def _tell(groups: dict[str, Any]) -> int:
     failed = 0
-    for name in names:
-        if is_own(name) or kind is not None or not numbers.is_range(name):
-            base, data = _places(folder)
-            kind_found, findings = checking.check_part(name, base, data, kind=kind, options=options)
-            title = f"{printable(name)} as {'a data set' if kind_found == 'data' else ('an ' if kind_found == 'optimizer' else 'a ') + kind_found}"
-            groups = [(title, findings)]
-        else:
-            lab = Lab(folder) if folder else Lab(Lab.find(Path()).folder)
-            groups = [(e, checking.check_experiment(lab, lab.experiment(e))) for e in lab.select(name)]
-        for title, findings in groups:
-            click.echo(f"{title}:")
-            for finding in findings:
-                mark = click.style("failed", fg="red") if finding.problem else click.style("passed", fg="green")
-                click.echo(f"  {mark}  {finding.promise}" + (f": {finding.problem}" if finding.problem else ""))
-            broken = sum(bool(f.problem) for f in findings)
-            failed += broken
-            click.echo(f"  {count(broken, 'promise')} of {len(findings)} broken" if broken else f"  all {len(findings)} kept")
+    for title, findings in groups.items():
+        click.echo(printable(title))
+        for finding in findings:
+            mark = click.style("failed", fg="red") if finding.problem else click.style("passed", fg="green")
+            click.echo(f"  {mark}  {finding.promise}" + (f": {finding.problem}" if finding.problem else ""))
+        broken = sum(bool(f.problem) for f in findings)
+        failed += broken
+        click.echo(f"  {broken} of {count(len(findings), 'promise')} broken" if broken else f"  kept all of {count(len(findings), 'promise')}")
     return 2 if failed else 0
 
 
-def _places(folder: str | None):  # type: ignore[no-untyped-def]
-    """Return the folder that paths of parts are relative to, and the folder of data sets: the lab's, or, outside of a lab, where one is."""
-    from pathlib import Path
-
+def _is_experiments(name: str) -> bool:
     try:
-        lab = Lab(folder) if folder else Lab(Lab.find().folder)
+        numbers.parse(name)
+    except LabError:
+        return False
+    return True
+
+
+def _lab(folder: str | None) -> Lab:
+    return Lab(folder) if folder else Lab(Lab.find().folder)
+
+
+def _places(folder: str | None) -> tuple[Path, Path]:
+    """Return what paths of parts are relative to, and the folder of data sets: the lab's; outside of a lab, the folder one is in and its `data`."""
+    try:
+        lab = _lab(folder)
     except LabError:
         if folder:
             raise

@@ -1,10 +1,9 @@
 """`zhurnal check`: tries a part of the user's own (or of a package) against its contract, or an experiment's way to its first step. Writes nothing.
 
-What kind of part a name is, is guessed from what it is and what it takes: a class of torch.nn or torch.optim, an attribute `num_draws`, or the names of
-its arguments.
+What kind of part a name is, is guessed from what it is and what it takes: a class of torch.nn or torch.optim, an attribute `num_draws`, or the names
+of its arguments.
 """
 
-import copy
 import inspect
 import tempfile
 import warnings
@@ -30,7 +29,9 @@ KINDS = ("model", "optimizer", "loss", "transform", "data")
 _LABELS = ("labels", "label", "target", "targets", "y", "labels_N")
 
 
-def check_part(name: str, base: Path, data_folder: Path, *, kind: str | None = None, options: Mapping[str, Any] | None = None) -> tuple[str, list[Finding]]:
+def check_part(
+    name: str, base: Path, data_folder: Path, *, kind: str | None = None, options: Mapping[str, Any] | None = None
+) -> tuple[str, list[Finding]]:
     """Return the kind of a part and what trying it found.
 
     Args:
@@ -72,7 +73,9 @@ def _section(kind: str, name: str, options: dict[str, Any]) -> Any:
 
 def _load(name: str, base: Path) -> own.Own:
     if not settings.is_own(name):
-        raise SettingsError([f"{name}: is neither FILE.py:NAME nor a name that an installed package brings (groups {list_names(plugins.GROUPS.values())})"])
+        raise SettingsError(
+            [f"{name}: is neither FILE.py:NAME nor a name that an installed package brings (groups {list_names(plugins.GROUPS.values())})"]
+        )
     return own.load_own(name, base)
 
 
@@ -93,15 +96,14 @@ def guess(part: own.Own) -> str:
     parameters = list(inspect.signature(function).parameters)
     if isinstance(function, type) and issubclass(function, torch.optim.Optimizer):
         return "optimizer"
-    if isinstance(function, type) and callable(getattr(function, "forward", getattr(function, "__call__", None))):
-        called = [*inspect.signature(getattr(function, "forward", function.__call__)).parameters][1:]
-        if len(called) == 2 and called[1].removesuffix("_N") in _LABELS:
-            return "loss"
+    called = vars(function).get("forward", vars(function).get("__call__")) if isinstance(function, type) else None
+    if called is not None and [*inspect.signature(called).parameters][2:3] in [[name] for name in _LABELS]:
+        return "loss"
     if isinstance(function, type) and issubclass(function, nn.Module):
         return "model"
     if hasattr(function, "num_draws"):
         return "transform"
-    if len(parameters) > 1 and parameters[1].removesuffix("_N") in _LABELS:
+    if len(parameters) > 1 and parameters[1] in _LABELS:
         return "loss"
     if len(parameters) > 1 and parameters[1].startswith("draws"):
         return "transform"
@@ -130,7 +132,7 @@ def check_experiment(lab: Lab, experiment: Experiment, *, download: bool = False
     small = replace(experiment, settings=replace(experiment.settings, train=train))
     findings = []
     with tempfile.TemporaryDirectory() as cache:
-        elsewhere = _with_cache(lab, Path(cache))
+        elsewhere = _Elsewhere(lab, Path(cache))
         build = lambda: parts.append(setup.build(elsewhere, small, small.settings.seeds[0], download=download, watcher=Silent()))  # noqa: E731
         findings.append(contract.attempt("data, network, optimizer and loss are there and fit", build))
         if parts:
@@ -141,19 +143,14 @@ def check_experiment(lab: Lab, experiment: Experiment, *, download: bool = False
 class _Elsewhere(Lab):
     """A lab whose cache is another folder."""
 
-    elsewhere: Path
+    def __init__(self, lab: Lab, cache: Path) -> None:
+        super().__init__(lab.folder)
+        self._elsewhere = cache
 
     @property
     def cache(self) -> Path:
         """The other folder."""
-        return self.elsewhere
-
-
-def _with_cache(lab: Lab, cache: Path) -> Lab:
-    twin = copy.copy(lab)
-    twin.__class__ = _Elsewhere
-    twin.__dict__["elsewhere"] = cache
-    return twin
+        return self._elsewhere
 
 
 def _one_step(parts: setup.Parts) -> None:

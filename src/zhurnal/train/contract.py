@@ -9,6 +9,7 @@ import copy
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -62,38 +63,40 @@ def _need(kept: bool, text: str) -> None:
 
 def model(build: Callable[[Shape, int, int], nn.Module], shapes: Sequence[Shape] = SHAPES, num_classes: int = CLASSES) -> list[Finding]:
     """Try a network: `build(image, num_classes, seed)` returns it with initial weights, in training mode."""
-    findings = []
+    findings: list[Finding] = []
+    built: list[Shape] = []
     for shape in shapes:
         size = "x".join(map(str, shape))
-        made: list[nn.Module] = []
-        findings.append(attempt(f"is built for images of {size}", lambda shape=shape, made=made: made.append(build(shape, num_classes, 1))))  # type: ignore[misc]
-        if made:
-            findings.append(attempt(f"learns from images of {size}", lambda shape=shape, made=made: _learns(made[0], shape, num_classes)))  # type: ignore[misc]
-    if not any(f.promise.startswith("learns") and not f.problem for f in findings):
+        findings.append(attempt(f"is built for images of {size}", partial(build, shape, num_classes, 1)))
+        if not findings[-1].problem:
+            built.append(shape)
+            findings.append(attempt(f"learns from images of {size}", partial(_learns, build, shape, num_classes)))
+    if not built:
         return findings
-    shape = next(s for s, f in zip(shapes, [f for f in findings if f.promise.startswith("is built")], strict=True) if not f.problem)
-    images_NCHW = torch.rand((4, *shape), generator=torch.Generator().manual_seed(0))
-    fresh = lambda seed=1: build(shape, num_classes, seed)  # noqa: E731
+    images_NCHW = torch.rand((4, *built[0]), generator=torch.Generator().manual_seed(0))
+    fresh = partial(build, built[0], num_classes)
     return [
         *findings,
-        attempt("has the same weights for the same seed", lambda: _same_weights(fresh(), fresh())),
-        attempt("gives the same twice in evaluation mode", lambda: _same_twice(fresh(), images_NCHW)),
-        attempt("gives an image the same logits in any batch, in evaluation mode", lambda: _any_batch(fresh(), images_NCHW)),
-        attempt("moves to float64", lambda: _moves(fresh(), images_NCHW)),
+        attempt("has the same weights for the same seed", lambda: _same_weights(fresh(1), fresh(1))),
+        attempt("gives the same twice in evaluation mode", lambda: _same_twice(fresh(1), images_NCHW)),
+        attempt("gives an image the same logits in any batch, in evaluation mode", lambda: _any_batch(fresh(1), images_NCHW)),
+        attempt("moves to float64", lambda: _moves(fresh(1), images_NCHW)),
         attempt("survives saving its weights and loading them with weights_only", lambda: _survives(fresh(1), fresh(2), images_NCHW)),
     ]
 
 
-def _learns(network: nn.Module, shape: Shape, num_classes: int) -> None:
+def _learns(build: Callable[[Shape, int, int], nn.Module], shape: Shape, num_classes: int) -> None:
+    network = build(shape, num_classes, 1)
     _need(network.training, "is in evaluation mode after it was built: leave it in training mode")
-    network.zero_grad()
     logits_NK = network(torch.rand((4, *shape), generator=torch.Generator().manual_seed(0)))
     _need(logits_NK.shape == (4, num_classes), f"gives shape {tuple(logits_NK.shape)} in training mode, must be {(4, num_classes)}")
     _need(bool(logits_NK.isfinite().all()), "gives logits that are not finite")
     logits_NK.square().sum().backward()
     wanting = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     _need(bool(wanting), "has no parameter that wants a gradient")
-    _need(not (without := [n for n, p in wanting if p.grad is None]), f"no gradient reaches {', '.join(without[:5])}: use it in forward, or remove it")
+    _need(
+        not (without := [n for n, p in wanting if p.grad is None]), f"no gradient reaches {', '.join(without[:5])}: use it in forward, or remove it"
+    )
     odd = [n for n, p in wanting if p.grad is not None and not p.grad.isfinite().all()]
     _need(not odd, f"the gradient of {', '.join(odd[:5])} is not finite")
 
@@ -112,13 +115,17 @@ def _logits(network: nn.Module, images_NCHW: Tensor) -> Tensor:
 
 
 def _same_twice(network: nn.Module, images_NCHW: Tensor) -> None:
-    _need(torch.equal(_logits(network, images_NCHW), _logits(network, images_NCHW)), "logits differ: switch randomness off where self.training is false")
+    _need(
+        torch.equal(_logits(network, images_NCHW), _logits(network, images_NCHW)), "logits differ: switch randomness off where self.training is false"
+    )
 
 
 def _any_batch(network: nn.Module, images_NCHW: Tensor) -> None:
     together_NK = _logits(network, images_NCHW)
     alone_NK = torch.cat([_logits(network, image[None]) for image in images_NCHW])
-    _need(torch.allclose(together_NK, alone_NK, rtol=1e-3, atol=1e-4), "logits differ: take no mean or norm over the batch where self.training is false")
+    _need(
+        torch.allclose(together_NK, alone_NK, rtol=1e-3, atol=1e-4), "logits differ: take no mean or norm over the batch where self.training is false"
+    )
 
 
 def _moves(network: nn.Module, images_NCHW: Tensor) -> None:
@@ -174,22 +181,22 @@ def _descend(made: torch.optim.Optimizer, layer: nn.Module, inputs_ND: Tensor, t
 
 
 def _descends(make: Callable[[nn.Module], torch.optim.Optimizer], steps: int, target: float) -> None:
-    layer, *data = _problem()
-    losses = _descend(make(layer), layer, *data, steps)
+    layer, inputs_ND, targets_NK = _problem()
+    losses = _descend(make(layer), layer, inputs_ND, targets_NK, steps)
     _need(losses[-1] < target * losses[0], f"the loss is {losses[-1]:.4g} after {losses[0]:.4g} at the start, must be below {target * losses[0]:.4g}")
 
 
 def _goes_on(make: Callable[[nn.Module], torch.optim.Optimizer]) -> None:
-    layer, *data = _problem()
+    layer, inputs_ND, targets_NK = _problem()
     made = make(layer)
-    _descend(made, layer, *data, 5)
+    _descend(made, layer, inputs_ND, targets_NK, 5)
     file = io.BytesIO()
     torch.save(made.state_dict(), file)
     file.seek(0)
     twin = copy.deepcopy(layer)
     other = make(twin)
     other.load_state_dict(torch.load(file, weights_only=True))
-    same = _descend(made, layer, *data, 5) == _descend(other, twin, *data, 5)
+    same = _descend(made, layer, inputs_ND, targets_NK, 5) == _descend(other, twin, inputs_ND, targets_NK, 5)
     _need(same, "losses differ: keep all that changes in self.state or self.param_groups, as torch.optim does")
 
 
@@ -237,7 +244,9 @@ def _gradient(function: Callable[[Tensor, Tensor], Tensor], logits_NK: Tensor, l
 
 def _same_loss(function: Callable[[Tensor, Tensor], Tensor], logits_NK: Tensor, labels_N: Tensor) -> None:
     alone_N = torch.cat([function(logits_NK[n : n + 1], labels_N[n : n + 1]) for n in range(len(labels_N))])
-    _need(torch.allclose(function(logits_NK, labels_N), alone_N, rtol=1e-4, atol=1e-5), "losses differ: an image's loss must not depend on the others")
+    _need(
+        torch.allclose(function(logits_NK, labels_N), alone_N, rtol=1e-4, atol=1e-5), "losses differ: an image's loss must not depend on the others"
+    )
 
 
 def _prefers_right(function: Callable[[Tensor, Tensor], Tensor], labels_N: Tensor, num_classes: int) -> None:
@@ -250,19 +259,20 @@ def _prefers_right(function: Callable[[Tensor, Tensor], Tensor], labels_N: Tenso
 
 def transform(make: Callable[[Shape], Transform], shapes: Sequence[Shape] = ((3, 32, 32), (1, 28, 28), (3, 9, 14))) -> list[Finding]:
     """Try a transform: `make(image)` returns it for images of shape (C, H, W)."""
-    findings = []
+    findings: list[Finding] = []
+    checks = {"keeps shape and type": _keeps, "leaves what it was given alone": _untouched, "changes an image alike in any batch": _alike}
     for shape in shapes:
         size = "x".join(map(str, shape))
-        images_NCHW = torch.randint(0, 256, (37, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
-        made: list[Transform] = []
-        findings.append(attempt(f"is made for images of {size}", lambda shape=shape, made=made: made.append(make(shape))))  # type: ignore[misc]
-        if made:
-            draws_ND = random.uniform(7, random.AUGMENT, 2, torch.arange(37), made[0].num_draws)
-            checks = {"keeps shape and type": _keeps, "leaves what it was given alone": _untouched, "changes an image alike in any batch": _alike}
-            for promise, check in checks.items():
-                work = lambda check=check, made=made, i=images_NCHW, d=draws_ND: check(made[0], i, d)  # noqa: E731
-                findings.append(attempt(f"{promise}, images of {size}", work))
+        findings.append(attempt(f"is made for images of {size}", partial(make, shape)))
+        if not findings[-1].problem:
+            findings += [attempt(f"{promise}, images of {size}", partial(_on_images, check, make, shape)) for promise, check in checks.items()]
     return findings
+
+
+def _on_images(check: Callable[[Transform, Tensor, Tensor], None], make: Callable[[Shape], Transform], shape: Shape) -> None:
+    made = make(shape)
+    images_NCHW = torch.randint(0, 256, (37, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    check(made, images_NCHW, random.uniform(7, random.AUGMENT, 2, torch.arange(37), made.num_draws))
 
 
 def _keeps(made: Transform, images_NCHW: Tensor, draws_ND: Tensor) -> None:
@@ -309,7 +319,10 @@ def _types(prepared: Prepared) -> None:
         if split is None:
             continue
         images_NCHW, labels_N, indices_N = split.take(torch.tensor([0, len(split) - 1, 0]))
-        _need(images_NCHW.dtype == torch.uint8 and images_NCHW.shape == (3, *prepared.image), f"images are {images_NCHW.dtype} {tuple(images_NCHW.shape)}")
+        _need(
+            images_NCHW.dtype == torch.uint8 and images_NCHW.shape == (3, *prepared.image),
+            f"images are {images_NCHW.dtype} {tuple(images_NCHW.shape)}",
+        )
         _need(images_NCHW.is_contiguous(), "images are not contiguous")
         _need(labels_N.dtype == indices_N.dtype == torch.int64, f"labels are {labels_N.dtype}, numbers {indices_N.dtype}")
         _need(torch.equal(images_NCHW[0], images_NCHW[2]), "the same image taken twice differs")
