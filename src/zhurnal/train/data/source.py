@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import threading
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -85,7 +86,7 @@ def scan(path: Path, cache: Path, progress: Progress) -> Source:
         path=path,
         classes=classes,
         names=tuple("/".join(f.parts) for f in images),
-        labels=tuple(labels[f.parts[depth + split]] for f in images),
+        labels=tuple(labels[class_name(f.parts[depth + split])] for f in images),
         is_test=tuple(split and f.parts[depth] == "test" for f in images),
         fingerprint=digest.hexdigest(),
         notes=notes,
@@ -93,10 +94,15 @@ def scan(path: Path, cache: Path, progress: Progress) -> Source:
     )
 
 
-def name_some(lines: Sequence[str], sep: str = ", ") -> str:
-    """Return up to 20 of `lines`, cleaned for a terminal, and how many more there are."""
-    more = len(lines) - MOST_NAMED
-    return sep.join(printable(line) for line in lines[:MOST_NAMED]) + (f"{sep}and {more:,} more" if more > 0 else "")
+def class_name(folder: str) -> str:
+    """Return the class that a folder's name gives: composed characters (NFC), for macOS takes them apart; bytes that are no UTF-8 as `\\xe9`."""
+    return unicodedata.normalize("NFC", os.fsencode(folder).decode("utf-8", "backslashreplace"))
+
+
+def name_some(lines: Sequence[str], sep: str = ", ", most: int = MOST_NAMED) -> str:
+    """Return up to `most` of `lines`, cleaned for a terminal, and how many more there are."""
+    more = len(lines) - most
+    return sep.join(printable(line) for line in lines[:most]) + (f"{sep}and {more:,} more" if more > 0 else "")
 
 
 def read_file(listing: Listing, file: Found) -> bytes:
@@ -229,14 +235,14 @@ def _layout(path: Path, listing: Listing) -> tuple[list[Found], tuple[str, ...],
     inside = [f for f in listing.files if len(f.parts) > at + 1 and (not split or f.parts[depth] in parts_used)]
     images = [f for f in inside if _is_image(f)]
     filled = {f.parts[: at + 1] for f in images}
-    classes = tuple(sorted({parts[at] for parts in class_folders if not split or parts[depth] == "train"}))
+    classes = tuple(sorted({class_name(parts[at]) for parts in class_folders if not split or parts[depth] == "train"}))
     problems = []
     if empty := ["/".join(parts) for parts in class_folders if parts not in filled]:
         problems.append(f"{path}: no images in {name_some(empty)}; add some, or remove the folder{'s' if len(empty) > 1 else ''}")
     if len(classes) < 2:
         only = f", only {printable(classes[0])}" if classes else ""
         problems.append(f"{path}: has fewer than 2 classes{' in train' if split else ''}{only}; {wanted}")
-    if split and (unknown := sorted({parts[at] for parts in class_folders if parts[depth] == "test"} - set(classes))):
+    if split and (unknown := sorted({class_name(parts[at]) for parts in class_folders if parts[depth] == "test"} - set(classes))):
         problems.append(f"{path}: test has classes that train lacks: {name_some(unknown)}; add them to train, or remove them from test")
     if problems:
         raise DataError("\n".join(problems))
