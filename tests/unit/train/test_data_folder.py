@@ -205,7 +205,7 @@ def test_many_bad_images_are_named_and_counted(pets, monkeypatch):
     assert "25 images cannot be used" in str(caught.value)
     assert all(f"/{i:02d}.png" in str(caught.value) for i in range(1, 20))
     monkeypatch.setattr(folder, "MOST_BAD_NAMED", 20)
-    with pytest.raises(DataError, match="and 5 more$"):
+    with pytest.raises(DataError, match=r"and 5 more$"):
         load(pets)
     with pytest.raises(DataError, match="no training image can be read of dog"):
         load(pets, bad_images="skip")

@@ -1,7 +1,8 @@
 """One image file becomes pixels: uint8, upright as its EXIF says, gray or color, resized if asked.
 
 Formats: JPEG, PNG, BMP, GIF and TIFF (first frame), WEBP, PPM. Transparent pixels are laid on black. 16-bit gray becomes 8-bit. A JPEG much larger
-than the size asked for is decoded at a half, quarter or eighth, never below twice that size.
+than the size asked for is decoded at a half, quarter or eighth, never below twice that size. Any image of more than 4 million pixels is averaged over
+whole blocks first, never below twice that size: so one takes the memory of its own pixels and little more.
 """
 
 import io
@@ -81,7 +82,8 @@ def _decode(image: "Image", image_size: int | None, channels: int | None) -> Dec
     image.load()
     turn = _TURNS.get(image.getexif().get(0x0112, 1))
     gray = image.mode in _GRAY or image.mode.startswith("I")
-    plain = _to_mode(image, "L" if (gray if channels is None else channels == 1) else "RGB")
+    block = 1 if image_size is None else max(1, min(image.size) // (2 * image_size))
+    plain = _to_mode(image, "L" if (gray if channels is None else channels == 1) else "RGB", block)
     if plain is not image:
         image.close()
     if turn is not None:
@@ -95,21 +97,21 @@ def _decode(image: "Image", image_size: int | None, channels: int | None) -> Dec
     return Decoded(array[None] if array.ndim == 2 else array.transpose(2, 0, 1), size, gray)
 
 
-def _to_mode(image: "Image", mode: str) -> "Image":
-    """Return the image as 8-bit "L" or "RGB". A large one is converted in bands, so that what lies between takes little memory."""
+def _to_mode(image: "Image", mode: str, block: int) -> "Image":
+    """Return the image as 8-bit "L" or "RGB". A large one is converted in bands, and averaged over blocks of `block` x `block` pixels."""
     from PIL import Image
 
     if image.mode == "F":
         raise BadImage("has floating-point pixels; save it with 8 or 16 bits")
-    if image.mode == mode and not image.has_transparency_data:
-        return image
     if image.width * image.height <= LARGE:
         return _converted(image, mode)
-    plain = Image.new(mode, image.size)
-    rows = max(1, LARGE // image.width)
+    if block == 1 and image.mode == mode and not image.has_transparency_data:
+        return image
+    plain = Image.new(mode, (-(-image.width // block), -(-image.height // block)))
+    rows = max(1, LARGE // image.width // block) * block
     for top in range(0, image.height, rows):
         band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        plain.paste(_converted(band, mode), (0, top))
+        plain.paste(_converted(band, mode).reduce(block), (0, top // block))
     return plain
 
 

@@ -6,6 +6,7 @@ Legend: N images that can be used, C channels, H height, W width.
 import base64
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ def load(data: Data, source: Source, cache: Path, progress: Progress, fits: Call
 
 def _streamed(source: Source, data: Data, shape: Shape, numbers_N: Tensor) -> Streamed:
     numbers = numbers_N.tolist()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # for good, as threads decode from now on; all images were looked at before
 
     def decode_row(row: int) -> Tensor:
         number = numbers[row]
