@@ -51,15 +51,26 @@ steps = st.lists(
     ),
     max_size=4,
 )
-data = st.fixed_dictionaries(
+kinds = st.one_of(
+    st.fixed_dictionaries({"name": st.sampled_from(["digits", "cifar10"])}),
+    st.fixed_dictionaries({"name": st.sampled_from(["folder", "npz", "penn_fudan"]), "path": st.sampled_from(["a/", "b.npz"])}),
+    st.fixed_dictionaries({"name": st.just("dtd"), "path": st.just("a/"), "partition": st.one_of(st.none(), st.integers(1, 10))}),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["table", "huggingface"]), "path": st.sampled_from(["a/", "b"]), "label_column": st.sampled_from([None, "kind"])}
+    ),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["d.py:load", "d.py:other"]), "path": st.sampled_from([None, "a/"])}, optional={"num": st.integers(1, 9)}
+    ),
+)
+common = st.fixed_dictionaries(
     {
-        "name": st.sampled_from(["digits", "cifar10"]),
         "validation": st.one_of(st.just("test"), st.floats(0.01, 0.5)),
         "subset": st.one_of(st.none(), st.integers(1, 1000)),
         "transform": st.one_of(st.sampled_from(["init", "augment", "my.py:shift"]), steps),
         "normalize": st.one_of(st.sampled_from(["data", "none"]), st.just({"mean": [0.5], "std": [0.25]})),
     }
 )
+data = st.builds(lambda kind, rest: kind | rest, kinds, common)
 trains = st.fixed_dictionaries({"epochs": st.integers(1, 300), "batch_size": st.integers(1, 4096), "drop_last": st.booleans()})
 whole = st.builds(
     lambda **kw: parse(kw),

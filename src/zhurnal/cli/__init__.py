@@ -218,6 +218,23 @@ def lr_find(ctx: click.Context, experiment: str, low: float, high: float, steps:
 
 
 @cli.command()
+@click.argument("name", metavar="FILE.py:NAME|EXPERIMENT")
+@click.argument("changes", nargs=-1, metavar="[SETTING=VALUE]...")
+@click.option("--kind", type=click.Choice(["model", "optimizer", "loss", "transform", "data"]), help="What the part is; without it, guessed.")
+@click.pass_context
+def check(ctx: click.Context, name: str, changes: tuple[str, ...], kind: str | None) -> None:
+    """Try a part of your own against its contract, or whether experiments come to their first step. Writes nothing.
+
+    Settings are options of the part: `zhurnal check my_net.py:Net width=8`.
+    """
+    from ..store.yamls import value
+    from .checking import check as check_all
+
+    options = {k.rpartition(".")[2]: value(v) for k, v in _changes(changes).items()}
+    sys.exit(check_all(ctx.find_root().obj, name, kind, options))
+
+
+@cli.command()
 @click.argument("experiments", required=False)
 @click.pass_context
 def ls(ctx: click.Context, experiments: str | None) -> None:

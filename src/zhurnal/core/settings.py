@@ -13,15 +13,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from . import plugins
 from .errors import SettingsError
 from .explain import explain_all
 from .sections.base import Section as Section
 from .sections.base import is_own as is_own
 from .sections.base import split_own as split_own
 from .sections.data import DATASETS as DATASETS
+from .sections.data import FROM_PATH as FROM_PATH
+from .sections.data import ONLY_FOR as ONLY_FOR
 from .sections.data import TRANSFORMS as TRANSFORMS
 from .sections.data import Data as Data
 from .sections.data import Normalize as Normalize
+from .sections.data import OwnData as OwnData
 from .sections.loss import LOSSES as LOSSES
 from .sections.loss import CrossEntropy as CrossEntropy
 from .sections.loss import Loss as Loss
@@ -102,24 +106,37 @@ def section_class(section: str, name: Any) -> type[Section]:
     Raises:
         ValueError: there is no such part; the text names near matches, all names, and how to use one's own.
     """
-    if section == "data":
-        if name not in DATASETS:
-            hint = did_you_mean(str(name), DATASETS) or "; for images of your own: data=folder data.path=FOLDER_OR_ZIP"
-            raise ValueError(f"'{name}' is none of {list_names(DATASETS)}{hint}")
-        return Data
     if section == "train":
         return Train
-    table, _, own = PARTS[section]
-    if isinstance(name, str) and name in table:
-        return table[name]
-    if own is not None and isinstance(name, str) and is_own(name):
+    own = own_class(section)
+    if isinstance(name, str) and not is_builtin(section, name) and own is not None and (is_own(name) or plugins.find(section, name)):
         return own
     prefixes, foreign = FOREIGN.get(section, ((), Section))
     if isinstance(name, str) and name.startswith(prefixes) and not name.endswith(":"):
         return foreign
-    hint = f"; or a file of your own: my_{section}.py:Name" if own is not None else ""
-    hint += "; or a library's: timm:resnet50, torchvision:vgg16_bn" if section == "model" else ""
-    raise ValueError(f"'{name}' is none of {list_names(table)}{did_you_mean(str(name), table)}{hint}")
+    if is_builtin(section, name):
+        return Data if section == "data" else PARTS[section][0][name]
+    names = DATASETS if section == "data" else PARTS[section][0]
+    if own is None:
+        raise ValueError(f"'{name}' is none of {list_names(names)}{did_you_mean(str(name), names)}")
+    near = did_you_mean(str(name), [*names, *plugins.names(section)])
+    if section == "data":
+        near = near or "; for images of your own: data=folder data.path=FOLDER_OR_ZIP"
+    library = "; or a library's: timm:resnet50, torchvision:vgg16_bn" if section == "model" else ""
+    raise ValueError(f"'{name}' is none of {list_names(names)}{near}{plugins.ways(section, f'my_{section}.py:{OWN_NAMES[section]}')}{library}")
+
+
+OWN_NAMES = {"data": "load", "model": "Name", "optimizer": "Name", "loss": "Name"}
+
+
+def own_class(section: str) -> type[Section] | None:
+    """Return the class of a part of the user's own, or of a package's; None where the section has no such parts."""
+    return OwnData if section == "data" else PARTS[section][2]
+
+
+def is_builtin(section: str, name: Any) -> bool:
+    """Return whether `name` is a part that comes with Zhurnal."""
+    return isinstance(name, str) and name in (DATASETS if section == "data" else PARTS[section][0])
 
 
 def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, aside: Callable[[str], str] | None = None) -> Settings:
@@ -195,10 +212,13 @@ def _check_together(built: Mapping[str, Any], problem: Any) -> None:
     epochs = train.epochs
     if train.mix_probability != 1 and not (train.mixup or train.cutmix):
         problem("train.mix_probability", f" is {show(train.mix_probability)}, but nothing is mixed: set train.mixup or train.cutmix above 0")
-    if data.name == "folder" and not data.path:
-        problem("data.path", " is missing: data=folder needs data.path=FOLDER_OR_ZIP")
-    if data.name != "folder" and data.path:
+    if data.name in FROM_PATH and not data.path:
+        problem("data.path", f" is missing: data={data.name} needs data.path={FROM_PATH[data.name]}")
+    if data.name in DATASETS and data.name not in FROM_PATH and data.path:
         problem("data.path", f" is {data.path}, but data.name is {data.name}: set data=folder to read images of your own")
+    for field, kinds in ONLY_FOR.items():
+        if getattr(data, field) is not None and data.name not in kinds:
+            problem(f"data.{field}", f" is {getattr(data, field)}, but data.name is {data.name}: only data={list_names(kinds)} has a use for it")
     if isinstance(data.normalize, Normalize) and len(data.normalize.mean) != len(data.normalize.std):
         problem(
             "data.normalize", f" has {len(data.normalize.mean)} means and {len(data.normalize.std)} deviations, must be one of each for every channel"

@@ -21,7 +21,7 @@ from ..core.errors import LabError, SettingsError
 from ..core.experiment import FILE_KEYS, Experiment
 from ..core.settings import Settings, flatten, is_own, parse, split_own
 from ..core.text import did_you_mean, list_names, printable
-from . import config, files, runs, yamls
+from . import config, files, kinds, runs, yamls
 from .config import CONFIG, Config
 
 LONGEST_QUESTION = 2000
@@ -269,7 +269,8 @@ class Lab:
         base = above.settings if above else parse({})
         if len(points) > 1 and len({diff.assignments(diff.expand(p)) for p in points}) < len(points):
             raise LabError("two experiments of the sweep would be the same: give each value once")
-        made = [self._check(diff.apply(base, p, parent_name=above.name if above else "").settings) for p in points]
+        placed = [kinds.place(p, self.folder) for p in points]
+        made = [self._check(diff.apply(base, p, parent_name=above.name if above else "").settings) for p, _ in placed]
         created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         contents: list[dict[str, Any]] = []
         for settings in made:
@@ -279,7 +280,8 @@ class Lab:
             else:
                 content |= {"settings": settings.to_dict()}
             contents.append(content | {"created": created})
-        return [self.experiment(n) for n in self._take_numbers(contents)]
+        found = [self.experiment(n) for n in self._take_numbers(contents)]
+        return [replace(e, notes=(*e.notes, note)) if note else e for e, (_, note) in zip(found, placed, strict=True)]
 
     def _check(self, settings: Settings) -> Settings:
         """Check what only the lab can: experiments and files that settings name."""

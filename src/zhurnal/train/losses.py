@@ -16,7 +16,7 @@ from torch import nn
 
 from ..core import settings
 from ..core.errors import RunError, ZhurnalError
-from .own import Own, call_own, check_arguments, describe, load_own
+from .own import Own, call_own, check_arguments, describe, find
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -77,8 +77,9 @@ def make_loss(
             for each image.
     """
     options = loss.options()
-    if settings.is_own(loss.name):
-        return _own_loss(load_own(loss.name, base), options)
+    own = find("loss", loss.name, base)
+    if own is not None:
+        return _own_loss(own, options)
     if not training:
         options.pop("label_smoothing", None)
         options.pop("class_weights", None)

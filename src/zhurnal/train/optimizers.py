@@ -21,7 +21,7 @@ from ..core.errors import RunError, SettingsError
 from ..core.text import did_you_mean, list_names, printable
 from . import groups
 from .muon import Muon
-from .own import accepts, call_own, load_own
+from .own import accepts, call_own, find
 
 Parameters = Iterable[Parameter] | Iterable[groups.Group]
 Betas = tuple[float, float]
@@ -144,8 +144,9 @@ def make_optimizer(optimizer: settings.Optimizer, module: nn.Module, base: Path)
             parameters = groups.make(optimizer, module)
         if isinstance(optimizer, settings.TimmOptimizer):
             return _timm(optimizer.name, parameters, options)
+    own = find("optimizer", optimizer.name, base)
+    if own is None:
         return OPTIMIZERS[optimizer.name](parameters, **options)
-    own = load_own(optimizer.name, base)
     if optimizer.weight_decay == 0 and not accepts(own, "weight_decay"):
         del options["weight_decay"]
     made = call_own(own, "optimizer", options, given=(parameters,))

@@ -15,7 +15,6 @@ from torch import nn
 from .. import __version__
 from ..core.errors import RunError
 from ..core.experiment import Experiment
-from ..core.settings import is_own
 from ..store.lab import Lab
 from ..store.runs import Run
 from . import init, losses, models, optimizers, own, random, state, transforms
@@ -113,20 +112,21 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         ema=Ema(model, settings.train.ema) if settings.train.ema else None,
         frozen=frozen,
         started_from=started_from,
-        sources={s: own.load_own(n, lab.folder) for s, n in _names(experiment).items() if is_own(n)},
+        sources={s: part for s, n in _names(experiment).items() if (part := own.find(s, n, lab.folder)) is not None},
     )
 
 
 def make_transform(transform: str | list[Any], data: Prepared, lab: Lab) -> transforms.Transform:
     """Return what `data.transform` says: a recipe, a list of steps, or a function of the user's own."""
-    if isinstance(transform, str) and is_own(transform):
-        return transforms.from_function(transform, own.load_own(transform, lab.folder).function)
+    found = own.find("transform", transform, lab.folder) if isinstance(transform, str) else None
+    if found is not None:
+        return transforms.from_function(found.spec, found.function)
     return transforms.make(transform, data.image, data.mean)
 
 
 def _names(experiment: Experiment) -> dict[str, str]:
     settings = experiment.settings
-    names = {"model": settings.model.name, "optimizer": settings.optimizer.name, "loss": settings.loss.name}
+    names = {"data": settings.data.name, "model": settings.model.name, "optimizer": settings.optimizer.name, "loss": settings.loss.name}
     return names | ({"transform": settings.data.transform} if isinstance(settings.data.transform, str) else {})
 
 
@@ -200,7 +200,6 @@ def _take_optimizer(before: dict[str, Any], optimizer: torch.optim.Optimizer, sa
 def effective(experiment: Experiment, seed: int, parts: Parts, base: Path) -> dict[str, Any]:
     """Return what the run really got, as plain values: the content of `effective.json`. `base` is the lab's folder."""
     data = parts.data
-    val = experiment.settings.data.validation
     return {
         "experiment": experiment.name,
         "seed": seed,
@@ -217,7 +216,7 @@ def effective(experiment: Experiment, seed: int, parts: Parts, base: Path) -> di
             "num_test": len(data.test) if data.test is not None else 0,
             "mean": None if data.mean is None else list(data.mean),
             "std": None if data.std is None else list(data.std),
-            "validation": "test" if val == "test" else f"{100 * val:g} % of the training images",
+            "validation": data.validation,
             "notes": list(data.notes),
         },
         "model": {"num_parameters": sum(p.numel() for p in parts.model.parameters()), "notes": models.notes_of(parts.model)},

@@ -2,12 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from .base import Float, Int, Path, Section, Str
 from .transforms import RECIPES, known_transform
 
-DATASETS = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "folder")
+# Data sets that are read from `data.path`, and what the path must be.
+FROM_PATH = {
+    "folder": "FOLDER_OR_ZIP",
+    "table": "LABELS.csv",
+    "npz": "IMAGES.npz",
+    "huggingface": "FOLDER",
+    "dtd": "FOLDER",
+    "penn_fudan": "FOLDER",
+}
+DATASETS = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist", *FROM_PATH)
+# Fields that only some data sets read from a path have a use for.
+ONLY_FOR = {"partition": ("dtd",), "label_column": ("table", "huggingface")}
 TRANSFORMS = tuple(RECIPES)
 
 
@@ -22,8 +33,15 @@ class Data(Section):
     """Which images, how they are split, and what happens to them before the network."""
 
     common = frozenset({"name"})
-    name: Str = Field("digits", description="digits, cifar10, cifar100, mnist, fashion_mnist, or folder for your own images")
-    path: Path | None = Field(None, description="folder or zip with train/<class>/* and optionally test/<class>/*, or <class>/*; for name: folder")
+    name: Str = Field(
+        "digits",
+        description="digits, cifar10, cifar100, mnist, fashion_mnist; or your own images: folder, table, npz, huggingface, dtd, penn_fudan",
+    )
+    path: Path | None = Field(None, description="where your own images are; for name: folder, a folder or zip with train/<class>/* or <class>/*")
+    partition: Annotated[Int, Field(ge=1)] | None = Field(
+        None, description="for name: dtd, which of its splits: 1 reads labels/train1.txt, val1.txt and test1.txt, and is taken without it"
+    )
+    label_column: Str | None = Field(None, description="for name: table or huggingface, the column with the labels; none takes the one there is")
     validation: Annotated[Float, Field(gt=0, le=0.5)] | Literal["test"] = Field(
         0.1, description="part of the training images kept for validation, or `test` to validate on the test images"
     )
@@ -42,3 +60,10 @@ class Data(Section):
     bad_images: Literal["stop", "skip"] = Field("stop", description="what an image that cannot be read does: stop, or skip (each is named)")
     storage: Literal["auto", "memory", "stream"] = Field("auto", description="hold decoded images in memory, or decode them again each epoch")
     num_workers: Annotated[Int, Field(ge=0, le=64)] = Field(2, description="threads that decode streamed images; results do not depend on it")
+
+
+class OwnData(Data):
+    """Images of your own, `my_data.py:load`: a function that returns images and labels; further settings are its options."""
+
+    model_config = ConfigDict(extra="allow")
+    common = frozenset(Data.model_fields)

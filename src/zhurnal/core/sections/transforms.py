@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from .. import plugins
 from ..explain import Problems, explain_all
 from ..text import did_you_mean, list_names, show
 from .base import Float, Int, Section, is_own
@@ -179,11 +180,13 @@ def known_transform(value: Any) -> Any:
     if isinstance(value, str):
         if value in RECIPES or is_own(value):
             return value
+        if value not in STEPS and plugins.find("transform", value) is not None:
+            return value
         if value in STEPS:
             return [value]
         if "," in value:
             raise ValueError(f"'{value}' is a text: write a list of steps in brackets, such as [crop, flip]")
-        hint = did_you_mean(value, [*RECIPES, *STEPS])
+        hint = did_you_mean(value, [*RECIPES, *STEPS, *plugins.names("transform")])
         raise ValueError(f"'{value}' is none of {list_names(RECIPES)}{hint}; or a list of steps, such as [crop, flip]")
     if not isinstance(value, (list, tuple)):
         raise Problems([f" is {show(value)}, must be {list_names(RECIPES)}, or a list of steps, such as [crop, flip]"])

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 
 
 def load(folder: Path, key: str, pixels: bool) -> tuple[dict[str, Any], np.ndarray | None] | None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -99,13 +100,13 @@ class Streamed:
             DataError: a file cannot be read any more.
         """
         rows = self.rows_N[indices_N].tolist()
-        images_NCHW = torch.empty((len(rows), *self.shape), dtype=torch.uint8)
+        images_NCHW = np.empty((len(rows), *self.shape), np.uint8)  # no tensor: one made in inference mode is read-only in other threads
 
         def work(position: int) -> None:
-            images_NCHW[position] = self.decode(rows[position])
+            images_NCHW[position] = self.decode(rows[position]).numpy()
 
         self.workers.run(work, len(rows))
-        return images_NCHW
+        return torch.from_numpy(images_NCHW)
 
     def select(self, indices_N: Tensor) -> "Streamed":
         """Return those images as a source of their own, decoded by the same threads."""
@@ -136,7 +137,8 @@ class Split:
 class Prepared:
     """A data set, ready to train on. `mean` and `std` are of pixels between 0 and 1, one for each channel; None leaves pixels unnormalized.
 
-    `fingerprint` is the SHA-256 of the content, whatever the settings; `notes` are sentences that a reader of the results should see.
+    `fingerprint` is the SHA-256 of the content, whatever the settings; `notes` are sentences that a reader of the results should
+    see.
     """
 
     name: str
@@ -149,3 +151,4 @@ class Prepared:
     std: tuple[float, ...] | None
     fingerprint: str
     notes: tuple[str, ...]
+    validation: str = ""  # what the validation images are: `test`, `10 % of the training images`, `the set's own`

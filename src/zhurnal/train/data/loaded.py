@@ -30,6 +30,7 @@ class Loaded:
     moments_NC2: Tensor | None
     fingerprint: str
     notes: tuple[str, ...]
+    is_val_N: Tensor | None = None  # bool; None where the set has no validation part of its own
 
 
 def moments_of(pixels_NCHW: Tensor) -> Tensor:

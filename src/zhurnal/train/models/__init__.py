@@ -16,7 +16,7 @@ from ...core import settings
 from ...core.errors import RunError
 from .. import random
 from ..init import INITS, NEEDS_IMAGES, Images
-from ..own import Own, call_own, describe, load_own
+from ..own import Own, call_own, describe, find
 from .airnet import airnet, airnet_init
 from .foreign import foreign, notes_of
 from .lenet import lenet
@@ -79,7 +79,7 @@ def make(model: settings.Model, image: tuple[int, int, int], num_classes: int, *
 
 def build(model: settings.Model, image: tuple[int, int, int], num_classes: int, *, base: Path) -> nn.Module:
     """Return the network before `model.init`, with weights from torch's generator as it is; otherwise as `make`."""
-    own = load_own(model.name, base) if settings.is_own(model.name) else None
+    own = find("model", model.name, base)
     if own is not None:
         network = call_own(own, "model", model.options(), offered={"image": image, "num_classes": num_classes})
         if not isinstance(network, nn.Module):
