@@ -55,9 +55,40 @@ def all_settings() -> str:
                 text += "\n| setting | default | meaning |\n|---|---|---|\n"
             for field, info in fields:
                 text += f"| `{section}.{field}` | `{show(info.default)}` | {(info.description or '').replace('|', ' or ')} |\n"
+        if section == "model":
+            libraries = " or ".join(f"`model={library}:NAME`" for library in settings.LIBRARIES)
+            text += f"\n### {libraries}\n\n{(settings.ForeignModel.__doc__ or '').splitlines()[0]} `zhurnal models timm:` lists the names.\n"
+            text += "\n| setting | default | meaning |\n|---|---|---|\n"
+            for field, info in settings.ForeignModel.model_fields.items():
+                if field not in settings.Model.model_fields:
+                    text += f"| `model.{field}` | `{show(info.default)}` | {info.description} |\n"
         if section in settings.PARTS and settings.PARTS[section][2] is not None:
             own = settings.PARTS[section][2]
+            if section in settings.FOREIGN:
+                prefixes, foreign = settings.FOREIGN[section]
+                text += f"\n### {' or '.join(f'`{section}={p}NAME`' for p in prefixes)}\n\n{(foreign.__doc__ or '').splitlines()[0]}\n"
             text += f"\n### `{section}=my_{section}.py:Name`\n\n{(own.__doc__ or '').splitlines()[0]} See [your own parts](own-parts.md).\n"
+        if section == "data":
+            text += _steps()
+    return text
+
+
+def _steps() -> str:
+    """Return the reference of the steps that `data.transform` may list."""
+    text = "\n### Steps of `data.transform`\n\n"
+    text += (
+        "`data.transform='[crop, flip, cutout: {size: 8}]'` does these steps to each training image, in this order, each with random numbers that\n"
+        "depend on the seed, the epoch and the image alone; a step without options is its name. What is left out has its default, and writing a\n"
+        "default out is no difference. Images stay 8 bit until they are normalized.\n\n| recipe | steps |\n|---|---|\n"
+    )
+    for name, steps in settings.RECIPES.items():
+        text += f"| `{name}` | {f'`{show(steps)}`' if steps else 'none: images stay as they are'} |\n"
+    text += "\n| step | option | default | meaning |\n|---|---|---|---|\n"
+    for name, cls in settings.STEPS.items():
+        text += f"| `{name}` | | | {(cls.__doc__ or '').splitlines()[0]} |\n"
+        for field, info in cls.model_fields.items():
+            default = show([float(f"{v:.4g}") for v in info.default] if isinstance(info.default, tuple) else info.default)
+            text += f"| | `{field}` | `{default}` | {info.description} |\n"
     return text
 
 

@@ -1,15 +1,18 @@
 """The lab as one object for Python: what the commands do, as methods. Slow imports happen where they are used."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .core import diff
+from .core.records import encode
+from .store import files, runs
 from .store import lab as store
-from .store import runs
 
 if TYPE_CHECKING:
     from .analyze.table import Table
     from .report.entry import Written
+    from .train.lr_find import RangeTest
 
 
 class Lab(store.Lab):
@@ -20,6 +23,21 @@ class Lab(store.Lab):
         from .train.run import run
 
         return run(self, name, seed, **options)
+
+    def lr_find(self, name: str, seed: int | None = None, **options: Any) -> tuple["RangeTest", list[Path]]:
+        """Return the range test of an experiment and its figures; see `zhurnal.train.lr_find.find`.
+
+        Its rows are kept in `experiments/logs/e0001/lr_find.jsonl`, beside the experiment's runs, until the next one.
+        """
+        from .analyze import lr_find as figure
+        from .train import lr_find
+
+        found = lr_find.find(self, name, seed, **options)
+        path = self.logs / name / "lr_find.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, b"".join(encode(row) for row in lr_find.rows(found, self.experiment(name).settings.to_dict())))
+        s = found.suggestion
+        return found, figure.draw(self.journal / "fig", name, found.lrs, found.losses, found.smooth, steepest=s.steepest, tenth=s.tenth)
 
     def compare(self, names: Sequence[str], **options: Any) -> "Table":
         """Return the table of some experiments; see `zhurnal.analyze.table.compare`."""
@@ -35,6 +53,7 @@ class Lab(store.Lab):
 
     def diff(self, first: str, second: str) -> dict[str, tuple[Any, Any]]:
         """Return each effective setting that differs between two experiments, with its value in the first and in the second."""
-        a, b = self.facts(first), self.facts(second)
-        told = diff.tell_apart([a, b])
+        from .analyze import summary, table
+
+        told = diff.tell_apart(table.comparable(summary.read_all(self, [first, second])))
         return {k: (told[0].get(k), told[1].get(k)) for k in dict.fromkeys([*told[0], *told[1]])}

@@ -22,7 +22,15 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }
 # Packages that take long to import, and who may import them, here or inside a function.
-SLOW = {"torch": {"train"}, "torchvision": {"train"}, "sklearn": {"train"}, "matplotlib": {"analyze"}, "scipy": {"analyze", "train"}}
+SLOW = {
+    "torch": {"train"},
+    "torchvision": {"train"},
+    "sklearn": {"train"},
+    "matplotlib": {"analyze"},
+    "scipy": {"analyze", "train"},
+    "timm": {"train"},
+    "huggingface_hub": {"train"},
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from zhurnal.core.settings import DATASETS, Data
+import helpers_layouts as layouts
+from zhurnal.core.settings import DATASETS, FROM_PATH, Data, section_class
 from zhurnal.train.data import builtin, prepare
 
 CIFAR_ZIP = Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg.zip"
@@ -24,10 +25,37 @@ def pets(folder):
     return {"name": "folder", "path": "pets"}
 
 
-@pytest.fixture(params=["digits", "memory", "stream", "array"])
+OWN = """
+import numpy as np
+
+def load(root, num=60):
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (num, 8, 8, 3), dtype=np.uint8)
+    return {"images": images, "labels": np.arange(num) % 3, "split": ["train"] * 50 + ["test"] * 10}
+"""
+
+
+def from_path(kind, folder):
+    """Write a data set of a kind that is read from a path; return its settings."""
+    if kind == "my_data.py:load":
+        (folder / "my_data.py").write_text(OWN)
+        return {"name": kind}
+    if kind == "huggingface":
+        pytest.importorskip("pyarrow")
+    path = getattr(layouts, kind)(folder / "a.npz" if kind == "npz" else folder / "set")
+    return {"name": kind, "path": str(path), "image_size": 8 if kind == "penn_fudan" else None}
+
+
+@pytest.fixture(params=["digits", "memory", "stream", "array", *(name for name in FROM_PATH if name not in ("folder", "clips")), "my_data.py:load"])
 def load(request, tmp_path, monkeypatch):
     """A function: settings -> Prepared."""
-    base = {"name": "digits"} if request.param in ("digits", "array") else pets(tmp_path / "pets") | {"storage": request.param}
+    base = (
+        from_path(request.param, tmp_path)
+        if request.param not in ("digits", "memory", "stream", "array")
+        else {"name": "digits"}
+        if request.param in ("digits", "array")
+        else pets(tmp_path / "pets") | {"storage": request.param}
+    )
     if request.param == "array":  # as CIFAR comes: color, with test images of its own
         generator = torch.Generator().manual_seed(0)
         pixels = torch.randint(0, 256, (300, 3, 8, 8), dtype=torch.uint8, generator=generator)
@@ -35,7 +63,7 @@ def load(request, tmp_path, monkeypatch):
         monkeypatch.setattr(builtin, "digits", lambda: builtin.from_arrays("array", tuple("abcd"), pixels, labels, torch.arange(300) >= 200))
 
     def prepared(**settings):
-        return prepare(Data(**base | settings), root=tmp_path / "data", base=tmp_path, cache=tmp_path / "cache")
+        return prepare(section_class("data", base["name"])(**base | settings), root=tmp_path / "data", base=tmp_path, cache=tmp_path / "cache")
 
     return prepared
 
@@ -45,7 +73,7 @@ def parts(prepared):
 
 
 def test_the_names_in_the_settings_are_those_that_can_be_loaded():
-    assert {"digits", "folder", "clips", "moving_shapes", *builtin.TORCHVISION} == set(DATASETS)
+    assert {"digits", "moving_shapes", *FROM_PATH, *builtin.TORCHVISION} == set(DATASETS)
 
 
 def test_types_and_shapes(load):

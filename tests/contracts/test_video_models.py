@@ -97,12 +97,12 @@ def test_what_is_done_to_clips_is_told_and_done(monkeypatch):
     with torch.device("meta"):
         network = MODELS["mvit_v2_s"]((5, 1, 20, 30), 4)
         color = MODELS["mvit_v2_s"]((16, 3, 224, 224), 4)
-    assert network.notes == (
+    assert network.adapted == (
         "gray frames are repeated as three channels for the network",
         "clips of 5 frames are brought to 16 for the network, by repeating or leaving out frames evenly",
         "frames of 20x30 pixels are resized to 224x224 for the network, bilinearly",
     )
-    assert color.notes == ()
+    assert color.adapted == ()
     monkeypatch.setattr(type(network.network), "forward", lambda self, clips_NCTHW: seen.append(clips_NCTHW) or torch.zeros(2, 4))
     levels = torch.arange(5.0).view(1, 5, 1, 1, 1).expand(2, -1, 1, 20, 30)
     network(levels)
@@ -124,3 +124,13 @@ def test_what_is_done_to_clips_is_told_and_done(monkeypatch):
 def test_images_and_clips_are_told_apart(name, image, text):
     with pytest.raises(RunError, match=text):
         make(section(name), image, 4, seed=1, base=None)
+
+
+def test_what_looks_at_images_and_libraries_networks_are_refused_for_clips():
+    for init in ("lsuv", "whitening"):
+        with pytest.raises(RunError, match=f"model.init={init} of r2plus1d looks at training images, and the data are clips"):
+            make(section("r2plus1d", init=init), (4, 1, 16, 16), 3, seed=1, base=None, images=lambda: torch.rand(8, 4, 1, 16, 16))
+    with pytest.raises(RunError, match=r"model torchvision:resnet18 takes images, but .*: set model=frame_average model.frame_model=lenet"):
+        make(section("torchvision:resnet18"), (4, 3, 32, 32), 3, seed=1, base=None)
+    with pytest.raises(SettingsError, match="frame_model: 'airnet' is none of"):
+        settings.parse({"model": {"name": "frame_average", "frame_model": "airnet"}})

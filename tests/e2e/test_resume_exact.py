@@ -35,7 +35,10 @@ class Net(nn.Module):
 CHANGES = {
     "model": "my_net.py:Net",
     "data": "digits",
-    "data.transform": "augment",
+    "data.transform": ["crop", "alternating_flip", {"color_jitter": {"p": 0.5}}, "cutout", "trivial_augment"],
+    "train.mixup": 0.4,
+    "train.cutmix": 1.0,
+    "train.mix_probability": 0.8,
     "optimizer": "adam",
     "optimizer.lr": 0.003,
     "scheduler": "step",
@@ -43,6 +46,7 @@ CHANGES = {
     "scheduler.gamma": 0.5,
     "train.epochs": 5,
     "train.batch_size": 100,
+    "train.batch_size_val": 50,
     "train.log_every": 4,
     "train.checkpoint_seconds": 0.0,
     "train.num_threads": 1,
@@ -74,14 +78,33 @@ def child(folder: str, point: str, count: int) -> None:
 
     points = {
         "after a step": (running, "train_step", True),
-        "in validation": (running, "evaluate", False),
+        "before validation": (running, "evaluate", False),
         "after validation": (running, "evaluate", True),
         "before a file of a checkpoint": (state.files, "write", False),
         "after a file of a checkpoint": (state.files, "write", True),
         "at the best weights": (state, "save_best", True),
         "after a checkpoint": (state, "save", True),
     }
-    if point != "at any time":
+
+    def die_in_the_middle_of_a_file(path: Path, data: bytes) -> Path:
+        left[0] -= 1
+        if not left[0]:
+            (path.parent / f".{path.name}.half.tmp").write_bytes(data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        return written(path, data)
+
+    def die_between_batches(_: object) -> None:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    written = state.files._temporary
+    if point == "in the middle of a file":
+        state.files._temporary = die_in_the_middle_of_a_file
+    elif point == "between two batches of validation":
+        real = running.evaluate
+        running.evaluate = lambda *a: real(*a[:6], die_between_batches, *a[7:])
+    elif point != "at any time":
         module, name, after = points[point]
         die_in(module, name, after=after)
     # the pause between checkpoints, which keeps them cheap, would keep them rare in a run of two seconds
@@ -129,7 +152,9 @@ def outcome(lab: Lab) -> tuple[bytes, str]:
 
 POINTS = [
     ("after a step", [1, 12, 13, 14, 27]),
-    ("in validation", [1, 3]),
+    ("before validation", [1, 3]),
+    ("between two batches of validation", [1, 4]),
+    ("in the middle of a file", [2, 3, 5]),
     ("after validation", [2, 6]),
     ("before a file of a checkpoint", [1, 2, 3, 7, 8]),
     ("after a file of a checkpoint", [1, 2, 5, 6]),
@@ -141,10 +166,14 @@ POINTS = [
 @pytest.mark.parametrize(("point", "counts"), POINTS, ids=[p for p, _ in POINTS])
 def test_killed_at_a_chosen_moment(context, tmp_path, undisturbed, point, counts):
     lab = make_lab(tmp_path / "lab")
+    kills = 0
     for count in counts:
-        assert attempt(context, lab, point, count) in (-signal.SIGKILL, 0)
+        ended = attempt(context, lab, point, count)
+        assert ended in (-signal.SIGKILL, 0)
+        kills += ended != 0
         assert lab.runs("e0001")[0].status in ("waiting", "interrupted", "finished")
     assert attempt(context, lab, "at any time", 0) == 0
+    assert kills >= 1, "nothing was killed"
     assert outcome(lab) == undisturbed
     events, problems = runs.record.read(lab.run_folder("e0001", 42) / "events.jsonl")
     assert not problems

@@ -41,6 +41,29 @@ changes:
     "Nesterov without momentum": "settings:\n  optimizer: {name: sgd, momentum: 0, nesterov: true}\n",
     "seeds": "settings:\n  seeds: [1, 1]\n",
     "true for a number": "settings:\n  train: {epochs: true, drop_last: 1}\n",
+    "steps of a transform: all at once": """\
+parent: e0001
+changes:
+  data.transform:
+    - crp
+    - flip
+    - cutout: {siz: 8, p: 2}
+    - crop:
+      padding: 4
+    - crop: {padding: 0, mode: mirror}
+    - cutout(size=8)
+    - augment
+    - random_erasing: {scale: [0.3, 0.1]}
+    - resize_crop: {scale: 0.5}
+    - alternating_flip: {p: 0.5}
+    - 5
+""",
+    "a transform that does not exist": "parent: e0001\nchanges:\n  data.transform: augmnt\n",
+    "steps without brackets": "parent: e0001\nchanges:\n  data.transform: crop, flip\n",
+    "steps as a mapping": "parent: e0001\nchanges:\n  data.transform: {crop: {padding: 4}}\n",
+    "class weights": "settings:\n  loss: {name: cross_entropy, class_weights: [1, 0]}\n",
+    "a probability of nothing": "settings:\n  train: {mix_probability: 0.5}\n",
+    "mixing out of range": "settings:\n  train: {mixup: -1, cutmix: yes, tta: shift}\n",
     "not a number": "settings:\n  optimizer: {lr: .nan}\n",
 }
 CALLS = {

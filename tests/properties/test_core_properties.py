@@ -22,6 +22,13 @@ optimizers = st.one_of(
         {"name": st.sampled_from(["adam", "adamw"]), "lr": st.floats(1e-6, 1), "betas": st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)).map(list)}
     ),
     st.fixed_dictionaries({"name": st.just("rmsprop"), "alpha": st.floats(0, 0.99), "momentum": st.floats(0, 0.9)}),
+    st.fixed_dictionaries(
+        {
+            "name": st.sampled_from(["muon", "adagrad", "timm:lion"]),
+            "head_lr": st.one_of(st.none(), st.floats(1e-6, 1)),
+            "no_decay": st.sampled_from(["none", "norm_bias"]),
+        }
+    ),
 )
 models = st.one_of(
     st.just({"name": "lenet"}),
@@ -29,17 +36,41 @@ models = st.one_of(
     st.fixed_dictionaries({"name": st.just("net.py:Net"), "width": st.integers(1, 9)}),
 )
 schedulers = st.one_of(
-    st.just("none"), st.fixed_dictionaries({"name": st.just("step"), "step_size": st.integers(1, 99), "gamma": st.floats(0.01, 1)})
+    st.just("none"),
+    st.fixed_dictionaries({"name": st.just("step"), "step_size": st.integers(1, 99), "gamma": st.floats(0.01, 1)}),
+    st.fixed_dictionaries({"name": st.sampled_from(["cosine", "exponential"]), "warmup_epochs": st.floats(0, 0.9)}),
+    st.fixed_dictionaries(
+        {"name": st.just("multi_step"), "milestones": st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True).map(sorted)}
+    ),
 )
-data = st.fixed_dictionaries(
+steps = st.lists(
+    st.one_of(
+        st.sampled_from(["crop", "flip", "alternating_flip", "trivial_augment"]),
+        st.builds(lambda size: {"cutout": {"size": size}}, st.one_of(st.none(), st.integers(1, 64))),
+        st.builds(lambda scale, p: {"random_erasing": {"scale": sorted(scale), "p": p}}, st.tuples(*[st.floats(0.01, 1)] * 2), st.floats(0, 1)),
+    ),
+    max_size=4,
+)
+kinds = st.one_of(
+    st.fixed_dictionaries({"name": st.sampled_from(["digits", "cifar10"])}),
+    st.fixed_dictionaries({"name": st.sampled_from(["folder", "npz", "penn_fudan"]), "path": st.sampled_from(["a/", "b.npz"])}),
+    st.fixed_dictionaries({"name": st.just("dtd"), "path": st.just("a/"), "partition": st.one_of(st.none(), st.integers(1, 10))}),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["table", "huggingface"]), "path": st.sampled_from(["a/", "b"]), "label_column": st.sampled_from([None, "kind"])}
+    ),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["d.py:load", "d.py:other"]), "path": st.sampled_from([None, "a/"])}, optional={"num": st.integers(1, 9)}
+    ),
+)
+common = st.fixed_dictionaries(
     {
-        "name": st.sampled_from(["digits", "cifar10"]),
         "validation": st.one_of(st.just("test"), st.floats(0.01, 0.5)),
         "subset": st.one_of(st.none(), st.integers(1, 1000)),
-        "transform": st.sampled_from(["init", "augment"]),
+        "transform": st.one_of(st.sampled_from(["init", "augment", "my.py:shift"]), steps),
         "normalize": st.one_of(st.sampled_from(["data", "none"]), st.just({"mean": [0.5], "std": [0.25]})),
     }
 )
+data = st.builds(lambda kind, rest: kind | rest, kinds, common)
 trains = st.fixed_dictionaries({"epochs": st.integers(1, 300), "batch_size": st.integers(1, 4096), "drop_last": st.booleans()})
 whole = st.builds(
     lambda **kw: parse(kw),

@@ -84,6 +84,10 @@ COLUMNS: dict[str, Column] = {
     "last_val_acc": Column("last", lambda s: summaries_of.last(s, "val_acc"), _accuracy),
     "train_acc": Column("train acc.", lambda s: summaries_of.last(s, "train_acc"), _accuracy),
     "test_acc": Column("test acc.", summaries_of.test_acc, _accuracy),
+    "val_acc_tta": Column("last, views", lambda s: summaries_of.last(s, "val_acc_tta"), _accuracy),
+    "test_acc_tta": Column(
+        "test acc., views", lambda s: summaries_of.spread(s, lambda r: summaries_of.value(r.test or {}, "test_acc_tta")), _accuracy
+    ),
     "time_per_epoch": Column("time per epoch", summaries_of.median_time, duration),
     "parameters": Column("parameters", lambda s: (s.effective.get("model") or {}).get("num_parameters"), _whole),
     "val_loss": Column("val. loss", lambda s: summaries_of.last(s, "val_loss"), _loss),

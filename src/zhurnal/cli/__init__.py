@@ -6,12 +6,13 @@ A `ZhurnalError` is printed and ends with status 2; Ctrl-C with 130; anything el
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from .. import __version__
-from ..core.errors import ZhurnalError
+from ..core.errors import Interrupted, ZhurnalError
 from ..core.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
+    except Interrupted as error:
+        click.echo(str(error), err=True)
+        sys.exit(130)
     except ZhurnalError as error:
-        if type(error).__name__ == "Interrupted":  # of train.run, which imports torch
-            click.echo(str(error), err=True)
-            sys.exit(130)
         for line in str(error).splitlines():
-            click.secho(f"error: {line}", fg="red", err=True)
+            _fail(line)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped", err=True)
@@ -56,11 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (13, 28, 30, 122):
-            raise
-        where = f" {error.filename}" if error.filename else ""
-        click.secho(f"error: cannot write{where}: {error.strerror}. Nothing was left half-written; mend it and try again", fg="red", err=True)
+        _fail(f"{error.filename or 'the lab'}: {error.strerror or error}. Mend it and try again")
         sys.exit(2)
+
+
+def _fail(text: str) -> None:
+    click.secho(f"error: {text}", fg=None if os.environ.get("NO_COLOR") else "red", err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -95,6 +97,8 @@ def _changes(words: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
+        if equals and not value:
+            raise click.UsageError(f"{word} has no value: write none to take a setting back")
         if not equals or not key:
             raise click.UsageError(f"'{word}' is no change: write setting=value, such as optimizer=adam or train.epochs=80")
         if key in found:
@@ -103,10 +107,24 @@ def _changes(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _from_here(lab: "Lab", changes: dict[str, Any]) -> dict[str, Any]:
+    """Return changes with paths of data and weights as seen from the lab; on the command line they are given from where one stands."""
+    for key in ("data", "data.path", "model.weights"):
+        text = changes.get(key)
+        if isinstance(text, str) and not Path(text).is_absolute() and not (lab.folder / text).exists() and Path(text).exists():
+            changes[key] = f"{os.path.relpath(Path(text).resolve(), lab.folder)}{'/' if key == 'data' else ''}"
+    return changes
+
+
 def _question(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that `new` and `sweep` share."""
     function = click.option("-m", "--question", default="", help="What it is to find out; becomes the entry's motivation.")(function)
-    function = click.option("--continue", "continues", metavar="EXPERIMENT", help="Start from its last checkpoint: weights and optimizer.")(function)
+    function = click.option(
+        "--continue",
+        "continues",
+        metavar="EXPERIMENT",
+        help="Start from its last checkpoint: weights and optimizer. none: from nothing.",
+    )(function)
     return click.option("--from", "parent", metavar="EXPERIMENT", help="The experiment it differs from.")(function)
 
 
@@ -133,7 +151,7 @@ def new(ctx: click.Context, changes: tuple[str, ...], parent: str | None, contin
     from ..store.yamls import value
 
     lab = _lab(ctx)
-    made = lab.new({k: value(v) for k, v in _changes(changes).items()}, question=question, parent=parent, continues=continues)
+    made = lab.new(_from_here(lab, {k: value(v) for k, v in _changes(changes).items()}), question=question, parent=parent, continues=continues)
     _tell_new(lab, [made])
 
 
@@ -145,10 +163,10 @@ def sweep(ctx: click.Context, changes: tuple[str, ...], parent: str | None, cont
     """Make a series: one experiment for each value, or each combination of values, and one entry for all."""
     from ..store.lab import grid
     from ..store.yamls import value
-    from .words import split_values
+    from .words import split_values, spread
 
     lab = _lab(ctx)
-    lists = {k: [value(v) for v in split_values(text)] for k, text in _changes(changes).items()}
+    lists = {k: spread(k, [value(v) for v in split_values(text)]) for k, text in _changes(changes).items()}
     points = grid(lists)
     if len(points) < 2:
         raise click.UsageError("a sweep needs at least two values, such as optimizer.lr=0.003,0.01,0.03")
@@ -162,7 +180,7 @@ def _tell_new(lab: "Lab", made: Sequence[Any]) -> None:
         click.echo(
             f"{e.name} written to experiments/{e.name}.yaml" + (f": {e.parent} with {diff.short(e.changes) or 'no change'}" if e.parent else "")
         )
-    for note in dict.fromkeys(n for e in made for n in e.notes):
+    for note in dict.fromkeys(n for e in made for n in (*e.notes, *lab.missing(e))):
         click.echo(f"  {note}")
     if made[0].header():
         click.echo(f"  {made[0].header()}")
@@ -173,13 +191,47 @@ def _tell_new(lab: "Lab", made: Sequence[Any]) -> None:
 @click.argument("experiments")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Run this many seeds, counted up from the experiment's first.")
 @click.option("--download", is_flag=True, help="Download missing data sets, with a checked checksum.")
-@click.option("--quiet", is_flag=True, help="One line for each run, no bars.")
+@click.option("--quiet", is_flag=True, help="No bars, and no line for each epoch.")
 @click.pass_context
 def run(ctx: click.Context, experiments: str, seeds: int | None, download: bool, quiet: bool) -> None:
     """Train experiments; stop it, kill it, run it again: it goes on where it was."""
     from .running import run_all
 
     sys.exit(run_all(_lab(ctx), experiments, seeds=seeds, download=download, quiet=quiet))
+
+
+@cli.command("lr-find")
+@click.argument("experiment")
+@click.option("--min", "low", type=float, default=1e-6, show_default=True, help="Learning rate of the first step.")
+@click.option("--max", "high", type=float, default=1.0, show_default=True, help="Learning rate of the last step.")
+@click.option("--steps", type=int, default=100, show_default=True, help="Training steps, each over one mini-batch.")
+@click.option("--seed", type=int, help="Seed of weights and batches; without it, the experiment's first.")
+@click.option("--download", is_flag=True, help="Download missing data sets, with a checked checksum.")
+@click.pass_context
+def lr_find(ctx: click.Context, experiment: str, low: float, high: float, steps: int, seed: int | None, download: bool) -> None:
+    """Range test: train some steps at a rising learning rate, and suggest one; nothing of it stays in the experiment's runs."""
+    from .finding import find_lr
+
+    lab = _lab(ctx)
+    for name in lab.select(experiment):
+        find_lr(lab, name, seed=seed, low=low, high=high, steps=steps, download=download)
+
+
+@cli.command()
+@click.argument("name", metavar="FILE.py:NAME|EXPERIMENT")
+@click.argument("changes", nargs=-1, metavar="[SETTING=VALUE]...")
+@click.option("--kind", type=click.Choice(["model", "optimizer", "loss", "transform", "data"]), help="What the part is; without it, guessed.")
+@click.pass_context
+def check(ctx: click.Context, name: str, changes: tuple[str, ...], kind: str | None) -> None:
+    """Try a part of your own against its contract, or whether experiments come to their first step. Writes nothing.
+
+    Settings are options of the part: `zhurnal check my_net.py:Net width=8`.
+    """
+    from ..store.yamls import value
+    from .checking import check as check_all
+
+    options = {k.rpartition(".")[2]: value(v) for k, v in _changes(changes).items()}
+    sys.exit(check_all(ctx.find_root().obj, name, kind, options))
 
 
 @cli.command()
@@ -277,11 +329,44 @@ def write(ctx: click.Context, experiments: str, added: tuple[str, ...], force: b
     """Write or refresh the journal entry of some experiments; your own words stay as they are."""
     lab = _lab(ctx)
     written = lab.write(lab.select(experiments), add=added, force=force)
-    click.echo(f"{os.path.relpath(written.path)} {'written' if written.changed else 'is up to date'}")
+    done = "written" if written.changed else "is as it was, with what was edited by hand" if written.kept else "is up to date"
+    click.echo(f"{os.path.relpath(written.path)} {done}")
     for note in written.notes:
         click.secho(f"note: {note}", fg="yellow", err=True)
     if written.kept:
         sys.exit(2)
+
+
+@cli.command()
+@click.argument("pattern", required=False)
+@click.option("--image", default="3x32x32", show_default=True, metavar="CxHxW", help="Channels, height and width of an image.")
+@click.option("--classes", default=10, show_default=True, type=click.IntRange(1), help="Number of classes.")
+def models(pattern: str | None, image: str, classes: int) -> None:
+    """List the networks there are, with parameters and the FLOPs of training on an image.
+
+    With PATTERN, such as `timm:resnet*` or `torchvision:`, the names of a library's networks.
+    """
+    from .models import list_foreign, list_models
+
+    if pattern is None:
+        list_models(image, classes)
+    else:
+        list_foreign(pattern)
+
+
+@cli.command()
+@click.argument("experiment")
+@click.option("--image", metavar="CxHxW", help="Channels, height and width of an image; without it, those of the experiment's data.")
+@click.option("--classes", type=click.IntRange(1), help="Number of classes; without it, that of the experiment's data.")
+@click.option("--svg", type=click.Path(dir_okay=False), help="Draw the network's graph into this file.")
+@click.pass_context
+def summary(ctx: click.Context, experiment: str, image: str | None, classes: int | None, svg: str | None) -> None:
+    """Show an experiment's network: layers, shapes, parameters, FLOPs; what is used more than once, and what never."""
+    from .models import show_summary
+
+    lab = _lab(ctx)
+    for name in lab.select(experiment)[:1]:
+        show_summary(lab, name, image=image, classes=classes, svg=svg)
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -11,7 +12,8 @@ from rich.text import Text
 
 from ..api import Lab
 from ..core import numbers
-from ..core.errors import ZhurnalError
+from ..core.diff import short
+from ..core.errors import Interrupted, JournalError, ZhurnalError
 from ..core.records import Row
 from ..core.text import count, duration, percent, printable, show
 from ..store.runs import Run
@@ -126,28 +128,39 @@ def run_all(lab: Lab, experiments: str, *, seeds: int | None, download: bool, qu
         jobs += [(name, seed) for seed in wanted]
     if len(jobs) > 1:
         console.print(f"{count(len(jobs), 'run')}: {numbers.show(n for n, _ in jobs)}", highlight=False)
-    failed = []
+    from ..train.run import Stop
+
+    failed, stop, status = [], Stop(), 2
     for name, seed in jobs:
         label = name if len({s for n, s in jobs if n == name}) == 1 else f"{name} seed {seed}"
         bars = Bars(console, quiet)
         try:
+            stop.check()
             if not lab_run_finished(lab, name, seed):
                 question = lab.experiment(name).question
                 console.print(f"{label}: {question or 'no question'}", style="bold", highlight=False, markup=False)
+            elif edited := lab.edited(name):
+                console.print(
+                    f"{label}: its file was edited after it ran ({short(edited)}); the results are those of before", style="yellow", markup=False
+                )
             with bars.progress:
-                run = lab.run(name, seed, watcher=_Watcher(bars, label), download=download)
+                run = lab.run(name, seed, watcher=_Watcher(bars, label), download=download, stop=stop)
             console.print(f"{label}: {summary(run)}", highlight=False, markup=False)
-        except ZhurnalError as error:
-            if type(error).__name__ == "Interrupted":
-                raise
+        except Interrupted:
+            raise
+        except (ZhurnalError, OSError) as error:
             failed.append(label)
             for line in str(error).splitlines():
                 print(f"error: {label}: {line}", file=sys.stderr)
+        except Exception:  # noqa: BLE001 - a bug of ours: it is shown whole, and does not stop the others
+            failed.append(label)
+            status = 1
+            traceback.print_exc()
     _refresh(lab, {n for n, _ in jobs}, console)
     if failed:
         if len(jobs) > 1:
             print(f"{count(len(failed), 'run')} failed: {', '.join(failed)}", file=sys.stderr)
-        return 2
+        return status
     console.print(f"next: zhurnal write {numbers.show({n for n, _ in jobs})}", highlight=False)
     return 0
 
@@ -162,7 +175,11 @@ def _refresh(lab: Lab, names: set[str], console: Console) -> None:
     from ..report.entry import entries_about
 
     for entry in entries_about(lab, names):
-        written = lab.write(entry)
+        try:
+            written = lab.write(entry)
+        except JournalError as error:  # a page's markers: the runs are done all the same
+            console.print(f"note: {error}", style="yellow", highlight=False, markup=False)
+            continue
         if written.changed:
             console.print(f"journal/{written.path.name} refreshed", highlight=False)
         for note in written.notes:

@@ -14,7 +14,7 @@ from ..api import Lab
 from ..core import diff as differences
 from ..core import numbers
 from ..core.errors import SettingsError, ZhurnalError
-from ..core.settings import PARTS, SECTIONS, VIDEO, Data, Section, Train, flatten
+from ..core.settings import PARTS, SECTIONS, VIDEO, Data, ForeignModel, Section, Train, flatten
 from ..core.text import did_you_mean, duration, list_names, percent, printable, show
 from ..store.runs import Run
 
@@ -181,6 +181,8 @@ def list_settings(section: str | None) -> None:
             click.echo("seeds: [42]\n    one run for each seed")
             continue
         classes: dict[str, type[Section]] = PARTS[name][0] if name in PARTS else {"": Data} | VIDEO if name == "data" else {"": Train}
+        if name == "model":
+            classes = classes | {"timm:NAME or torchvision:NAME": ForeignModel}
         for part, cls in classes.items():
             click.secho(f"{name}={part}" if part else name, bold=True, nl=False)
             click.echo(f"  {(cls.__doc__ or '').splitlines()[0]}")

@@ -1,5 +1,10 @@
 """How the words of a command line are taken apart."""
 
+from typing import Any
+
+# Settings whose value is a list: there, a list is one value of a sweep.
+LISTS = ("betas", "seeds", "transform", "milestones", "class_weights")
+
 
 def split_values(text: str) -> list[str]:
     """Return the values in `0.003,0.01` or `[1, 2],[3]`: commas inside brackets and braces part nothing.
@@ -15,3 +20,14 @@ def split_values(text: str) -> list[str]:
         else:
             parts[-1] += character
     return [p.strip() for p in parts]
+
+
+def spread(key: str, values: list[Any]) -> list[Any]:
+    """Return the values of a sweep, with `lr=[0.1,0.2]` taken as two.
+
+    >>> spread("optimizer.lr", [[0.1, 0.2]]), spread("optimizer.betas", [[0.9, 0.99]])
+    ([0.1, 0.2], [[0.9, 0.99]])
+    """
+    if len(values) == 1 and isinstance(values[0], list) and key.rpartition(".")[2] not in LISTS:
+        return values[0]
+    return values

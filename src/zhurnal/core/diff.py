@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import SettingsError
-from .settings import DATASETS, FROM_PATH, PARTS, SECTIONS, Settings, flatten, parse, section_class
+from .settings import DATASETS, ONLY_FOR, PARTS, SECTIONS, Settings, flatten, is_builtin, is_own, own_class, parse, section_class
 from .text import show
 
 NAMED = ("data", *PARTS)
@@ -28,19 +28,40 @@ class Applied:
 def expand(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return changes as dotted keys: `{"optimizer": "adam"}` becomes `{"optimizer.name": "adam"}`; nested mappings become dotted.
 
-    `data: photos/` or `data: photos.zip` (a path) is short for a folder of images.
+    `data: photos/`, `photos.zip`, `labels.csv` or `images.npz` (a path) is short for images of one's own; see `path_kind`.
     """
     flat: dict[str, Any] = {}
+    twice: list[str] = []
     for key, value in changes.items():
         if isinstance(value, Mapping) and "." not in key:
+            twice += [f"{key}.{inner}" for inner in value if f"{key}.{inner}" in changes]
             flat.update({f"{key}.{inner}": v for inner, v in value.items()})
-        elif key == "data" and isinstance(value, str) and value not in DATASETS and ("/" in value or "\\" in value or value.endswith(".zip")):
-            flat.update({"data.name": "folder", "data.path": value})
+        elif key == "data" and isinstance(value, str) and (kind := path_kind(value)):
+            flat.update({"data.name": kind, "data.path": value})
         elif key in NAMED:
             flat[f"{key}.name"] = value
         else:
             flat[key] = value
+    if twice:
+        raise SettingsError([f"{key} is given twice, once inside its section and once as {key}: keep one" for key in twice])
     return flat
+
+
+def path_kind(value: str) -> str | None:
+    """Return the data set that reads the path `value`, by its suffix; None where it is no path. What a folder holds is not looked at here.
+
+    >>> path_kind("photos/"), path_kind("labels.csv"), path_kind("digits"), path_kind("sub/my_data.py:load")
+    ('folder', 'table', None, None)
+    """
+    if value in DATASETS or is_own(value):
+        return None
+    for suffixes, kind in ((SUFFIXES_TABLE, "table"), ((".npz",), "npz"), ((".zip",), "folder")):
+        if value.lower().endswith(suffixes):
+            return kind
+    return "folder" if "/" in value or "\\" in value else None
+
+
+SUFFIXES_TABLE = (".csv", ".tsv")
 
 
 def _carry(section: str, old: Mapping[str, Any], name: str) -> tuple[dict[str, Any], list[str], list[str]]:
@@ -49,9 +70,16 @@ def _carry(section: str, old: Mapping[str, Any], name: str) -> tuple[dict[str, A
     fields = cls.model_fields
     carried = {k: v for k, v in old.items() if k in fields and k != "name"}
     if section == "model":
-        carried.pop("weights", None)  # weights of another network do not fit
-    if section == "data" and name not in FROM_PATH:
-        carried.pop("path", None)
+        carried.pop("weights", None)  # weights of another network do not fit, nor do names of its modules
+        if carried.get("freeze") not in ("none", "backbone"):
+            carried.pop("freeze", None)
+            carried.pop("unfreeze_epoch", None)
+    if section == "data":
+        if name not in ("folder", "clips") and is_builtin("data", name):
+            carried.pop("path", None)
+        for field, kinds in ONLY_FOR.items():
+            if name not in kinds:
+                carried.pop(field, None)
     defaults = cls.model_validate({"name": name}).model_dump(mode="json")
     kept = [k for k in carried if k not in cls.common and carried[k] != defaults.get(k)] if section in PARTS else []
     dropped = [k for k, v in old.items() if k != "name" and v is not None and (k not in fields or k not in carried)]
@@ -91,9 +119,9 @@ def apply(parent: Settings, changes: Mapping[str, Any], where: Callable[[str], s
             values[section] = value
         elif isinstance(values.setdefault(section, {}), dict):
             values[section][field] = value
-    for section in PARTS:  # an option of a part of one's own is taken back by setting it to none
-        own = PARTS[section][2]
-        if own is not None and isinstance(values[section], dict) and values[section].get("name") not in PARTS[section][0]:
+    for section in NAMED:  # an option of a part of one's own is taken back by setting it to none
+        own = own_class(section)
+        if own is not None and isinstance(values[section], dict) and not is_builtin(section, values[section].get("name")):
             values[section] = {k: v for k, v in values[section].items() if v is not None or k in own.model_fields}
     inherited = flatten(parent.to_dict()) if parent_name else {}
     return Applied(parse(values, where, lambda key: f"parent {parent_name} has {show(inherited[key])}" if key in inherited else ""), tuple(notes))
@@ -167,6 +195,12 @@ def _is_default(section: str, key: str, facts: Mapping[str, Any]) -> bool:
     return key in defaults and bool(defaults[key] == facts[f"{section}.{key}"])
 
 
+def assignments(changes: Mapping[str, Any]) -> str:
+    """Return changes as they are given on the command line: `train.epochs=80 optimizer=adam`."""
+    words = [f"{key}={show(value)}" for key, value in changes.items()]
+    return " ".join(f"'{w}'" if " " in w else w for w in words)
+
+
 def check_changes(changes: Mapping[str, Any]) -> None:
     """Raise SettingsError where changes are empty texts or keys that cannot be settings; names and values are checked by `apply`."""
     problems = [
@@ -181,6 +215,10 @@ def facts(settings: Settings) -> dict[str, Any]:
     return {k: v for k, v in flatten(settings.to_dict()).items() if k not in SPEED_ONLY}
 
 
+# Of these, what may be another when a run goes on: its rows are the same to the bit.
+MAY_CHANGE = frozenset(
+    {"data.storage", "data.num_workers", "train.checkpoint_seconds", "train.tensorboard", "train.device", "train.num_threads", "seeds"}
+)
 # Settings that cannot change what is learned.
 SPEED_ONLY = frozenset(
     {

@@ -5,6 +5,7 @@
     ├── LabError         no lab here, an experiment that does not exist, a number that is taken
     ├── DataError        a data set that is missing, unreadable or not what the settings say
     ├── RunError         a run that cannot start or go on: already running, damaged checkpoint, unusable device
+    │   └── Interrupted  somebody asked a run to stop; it can go on
     └── JournalError     a journal page that cannot be written without losing a person's words
 
 A bug in Zhurnal itself is any other exception and shows its traceback.
@@ -35,6 +36,10 @@ class DataError(ZhurnalError):
 
 class RunError(ZhurnalError):
     """A run cannot start or go on."""
+
+
+class Interrupted(RunError):
+    """Somebody asked the run to stop; it can go on from where it was."""
 
 
 class JournalError(ZhurnalError):

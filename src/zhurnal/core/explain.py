@@ -1,9 +1,9 @@
 """Sentences for what pydantic finds wrong: the value, the rule, the way out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from .text import did_you_mean, list_names, show
 
@@ -24,6 +24,24 @@ _RULES = {
 }
 
 
+class Problems(ValueError):
+    """What is wrong with a field that holds several things: a text for each, to stand after the field's key."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__("; ".join(texts))
+        self.texts = texts
+
+
+def explain_all(section: str, cls: type[BaseModel], error: ValidationError, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the key and the sentence for each thing that pydantic found wrong with `given`."""
+    found: dict[str, list[str]] = {}
+    for item in error.errors():
+        key, text = explain(section, cls, item, given)
+        several = item.get("ctx", {}).get("error")
+        found[key] = list(several.texts) if isinstance(several, Problems) else [text]
+    return [(key, text) for key, texts in found.items() for text in texts]
+
+
 def explain(section: str, cls: type[BaseModel], item: Any, given: Mapping[str, Any]) -> tuple[str, str]:
     """Return the key and the sentence for one of pydantic's errors about `given`."""
     field = str(item["loc"][0]) if item["loc"] else ""
@@ -31,9 +49,9 @@ def explain(section: str, cls: type[BaseModel], item: Any, given: Mapping[str, A
     kind, context, value = item["type"], item.get("ctx", {}), item["input"]
     if kind == "extra_forbidden" and len(item["loc"]) == 1:
         names = [n for n in cls.model_fields if n != "name"]
-        part = f"{section} {cls.model_fields['name'].default}" if section not in ("data", "train") else section
-        return key, f": {part} has no such setting{did_you_mean(field, names) or ';'} it has {list_names(names)}"
-    if (field in cls.model_fields and len(item["loc"]) > 1) or kind == "literal_error":
+        part = f"{section} {cls.model_fields['name'].default}" if "name" in cls.model_fields and section != "data" else section
+        return key, f": {part} has no such setting{did_you_mean(field, names) or ';'} it has {list_names(names) if names else 'none'}"
+    if (field in cls.model_fields and len(item["loc"]) > 1) or kind == "literal_error" or (kind == "tuple_type" and f"{section}.{field}" in _ALLOWED):
         return key, f" is {show(given.get(field, value))}, must be {_allowed(section, cls, field)}"
     if kind == "value_error":
         return key, f": {context['error']}"
@@ -54,9 +72,16 @@ def _bounds(cls: type[BaseModel], field: str) -> str:
 
 
 _ALLOWED = {
+    "resize_crop.scale": "two numbers above 0 and at most 1, such as [0.08, 1]",
+    "resize_crop.ratio": "two numbers above 0, such as [0.75, 1.33]",
+    "random_erasing.scale": "two numbers above 0 and at most 1, such as [0.02, 0.33]",
+    "random_erasing.ratio": "two numbers above 0, such as [0.3, 3.3]",
     "data.validation": "a number above 0 and at most 0.5, or test",
     "data.normalize": "data, none, or {mean: [...], std: [...]} with as many numbers above 0 in std as in mean",
+    "model.scale": "width (for airnet), or a number above 0 and at most 100",
+    "loss.class_weights": "none, balanced, or a number above 0 for each class, such as [1, 1, 4]",
     "optimizer.betas": "two numbers from 0 to below 1, such as [0.9, 0.999]",
+    "scheduler.milestones": "numbers above 0, such as [30, 60]",
 }
 
 

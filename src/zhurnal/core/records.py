@@ -13,6 +13,7 @@ record.jsonl
     iter    step, epoch, loss (mean since the last such row), lr
     epoch   epoch, step, lr, train_loss, train_acc, val_loss, val_acc, num_train, num_val
     test    epoch (of the checkpoint), step, test_loss, test_acc, num_test
+    void    step: rows of later steps that stand before it are of an earlier attempt that was not gone on with exactly
     end     epoch, step, best_epoch, best_val_acc, weights (SHA-256 of the last weights)
 events.jsonl (each with `time`, ISO 8601)
     start   attempt, step, epoch, machine, versions, ...

@@ -2,43 +2,58 @@
 
 The sections are `data`, `model`, `optimizer`, `scheduler`, `loss`, `train` and `seeds`, each in its file of `sections/`. A section that names a
 part (`model: {name: vgg_bn, num_fc: 3}`) takes the options of that part and no others; `model: vgg_bn` is short for `model: {name: vgg_bn}`. A part
-of your own (`my_net.py:Net`) takes any options. The tables hold the built-in names; `train` holds a function for each.
+of your own (`my_net.py:Net`) takes any options, and so does a network of a library (`timm:resnet50`). The tables hold the built-in names; `train`
+holds a function for each.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from pydantic import ValidationError
 
+from . import plugins
 from .errors import SettingsError
-from .explain import explain
+from .explain import explain_all
 from .sections.base import Section as Section
 from .sections.base import is_own as is_own
 from .sections.base import split_own as split_own
 from .sections.data import DATASETS as DATASETS
 from .sections.data import FROM_PATH as FROM_PATH
+from .sections.data import ONLY_FOR as ONLY_FOR
 from .sections.data import TRANSFORMS as TRANSFORMS
 from .sections.data import Data as Data
 from .sections.data import Normalize as Normalize
+from .sections.data import OwnData as OwnData
 from .sections.loss import LOSSES as LOSSES
 from .sections.loss import CrossEntropy as CrossEntropy
 from .sections.loss import Loss as Loss
 from .sections.loss import OwnLoss as OwnLoss
+from .sections.model import FRAME_MODELS as FRAME_MODELS
 from .sections.model import INITS as INITS
+from .sections.model import LIBRARIES as LIBRARIES
 from .sections.model import MODELS as MODELS
 from .sections.model import VIDEO_MODELS as VIDEO_MODELS
+from .sections.model import ForeignModel as ForeignModel
 from .sections.model import Model as Model
 from .sections.model import OwnModel as OwnModel
+from .sections.model import is_foreign as is_foreign
 from .sections.optimizer import OPTIMIZERS as OPTIMIZERS
 from .sections.optimizer import SGD as SGD
+from .sections.optimizer import GroupedOptimizer as GroupedOptimizer
+from .sections.optimizer import Muon as Muon
 from .sections.optimizer import Optimizer as Optimizer
 from .sections.optimizer import OwnOptimizer as OwnOptimizer
+from .sections.optimizer import TimmOptimizer as TimmOptimizer
 from .sections.scheduler import SCHEDULERS as SCHEDULERS
 from .sections.scheduler import NoScheduler as NoScheduler
 from .sections.scheduler import Scheduler as Scheduler
 from .sections.scheduler import Step as Step
 from .sections.train import Train as Train
+from .sections.transforms import RECIPES as RECIPES
+from .sections.transforms import STEPS as STEPS
+from .sections.transforms import steps_of as steps_of
 from .sections.video import VIDEO as VIDEO
 from .sections.video import Clips as Clips
 from .sections.video import MovingShapes as MovingShapes
@@ -51,6 +66,11 @@ PARTS: dict[str, tuple[dict[str, type[Section]], str, type[Section] | None]] = {
     "optimizer": (OPTIMIZERS, "sgd", OwnOptimizer),
     "scheduler": (SCHEDULERS, "none", None),
     "loss": (LOSSES, "cross_entropy", OwnLoss),
+}
+# Section -> how names of parts from other packages begin (`timm:lion`), and the class that takes any options for them.
+FOREIGN: dict[str, tuple[tuple[str, ...], type[Section]]] = {
+    "model": (tuple(f"{library}:" for library in LIBRARIES), ForeignModel),
+    "optimizer": (("timm:",), TimmOptimizer),
 }
 
 
@@ -92,20 +112,37 @@ def section_class(section: str, name: Any) -> type[Section]:
     Raises:
         ValueError: there is no such part; the text names near matches, all names, and how to use one's own.
     """
-    if section == "data":
-        if name not in DATASETS:
-            hint = did_you_mean(str(name), DATASETS) or "; for images of your own: data=folder data.path=FOLDER_OR_ZIP"
-            raise ValueError(f"'{name}' is none of {list_names(DATASETS)}{hint}")
-        return VIDEO.get(name, Data)
     if section == "train":
         return Train
-    table, _, own = PARTS[section]
-    if isinstance(name, str) and name in table:
-        return table[name]
-    if own is not None and isinstance(name, str) and is_own(name):
+    own = own_class(section)
+    if isinstance(name, str) and not is_builtin(section, name) and own is not None and (is_own(name) or plugins.find(section, name)):
         return own
-    hint = f"; or a file of your own: my_{section}.py:Name" if own is not None else ""
-    raise ValueError(f"'{name}' is none of {list_names(table)}{did_you_mean(str(name), table)}{hint}")
+    prefixes, foreign = FOREIGN.get(section, ((), Section))
+    if isinstance(name, str) and name.startswith(prefixes) and not name.endswith(":"):
+        return foreign
+    if is_builtin(section, name):
+        return VIDEO.get(name, Data) if section == "data" else PARTS[section][0][name]
+    names = DATASETS if section == "data" else PARTS[section][0]
+    if own is None:
+        raise ValueError(f"'{name}' is none of {list_names(names)}{did_you_mean(str(name), names)}")
+    near = did_you_mean(str(name), [*names, *plugins.names(section)])
+    if section == "data":
+        near = near or "; for images of your own: data=folder data.path=FOLDER_OR_ZIP"
+    library = "; or a library's: timm:resnet50, torchvision:vgg16_bn" if section == "model" else ""
+    raise ValueError(f"'{name}' is none of {list_names(names)}{near}{plugins.ways(section, f'my_{section}.py:{OWN_NAMES[section]}')}{library}")
+
+
+OWN_NAMES = {"data": "load", "model": "Name", "optimizer": "Name", "loss": "Name"}
+
+
+def own_class(section: str) -> type[Section] | None:
+    """Return the class of a part of the user's own, or of a package's; None where the section has no such parts."""
+    return OwnData if section == "data" else PARTS[section][2]
+
+
+def is_builtin(section: str, name: Any) -> bool:
+    """Return whether `name` is a part that comes with Zhurnal."""
+    return isinstance(name, str) and name in (DATASETS if section == "data" else PARTS[section][0])
 
 
 def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, aside: Callable[[str], str] | None = None) -> Settings:
@@ -140,7 +177,7 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
         if given is None:
             given = {}
         if not isinstance(given, Mapping):
-            problem(section, f" is {show(given)}, must be a name or a mapping")
+            problem(section, f" is {show(given)}, must be {'keys and values' if section == 'train' else 'a name, or keys and values'}")
             continue
         name = given.get("name", "digits" if section == "data" else PARTS[section][1] if section in PARTS else None)
         try:
@@ -153,7 +190,7 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
         try:
             built[section] = cls.model_validate(dict(given))
         except ValidationError as error:
-            for key, text in dict(explain(section, cls, item, given) for item in error.errors()).items():
+            for key, text in explain_all(section, cls, error, given):
                 problem(key, text)
     seeds = values.get("seeds", [42])
     if isinstance(seeds, int) and not isinstance(seeds, bool):
@@ -165,20 +202,45 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
     if not problems:
         _check_together(built, problem)
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(sorted(problems, key=_line))
     return Settings(**built, seeds=tuple(seeds))
+
+
+def _line(problem: str) -> int:
+    """Return the line that a problem stands in, to tell problems in the order of the file."""
+    found = re.match(r"[^:]+:(\d+): ", problem)
+    return int(found[1]) if found else 0
 
 
 def _check_together(built: Mapping[str, Any], problem: Any) -> None:
     """Check what no single field can: fields that need or exclude each other."""
-    data, optimizer = built["data"], built["optimizer"]
+    data, optimizer, scheduler, model, train = (built[s] for s in ("data", "optimizer", "scheduler", "model", "train"))
+    epochs = train.epochs
+    if train.mix_probability != 1 and not (train.mixup or train.cutmix):
+        problem("train.mix_probability", f" is {show(train.mix_probability)}, but nothing is mixed: set train.mixup or train.cutmix above 0")
     if data.name in FROM_PATH and not data.path:
-        problem("data.path", f" is missing: data={data.name} needs data.path=FOLDER_OR_ZIP")
-    if data.name not in FROM_PATH and data.path:
+        problem("data.path", f" is missing: data={data.name} needs data.path={FROM_PATH[data.name]}")
+    if data.name in DATASETS and data.name not in FROM_PATH and data.path:
         problem("data.path", f" is {data.path}, but data.name is {data.name}: set data=folder to read images of your own, data=clips to read video")
+    for field, kinds in ONLY_FOR.items():
+        if getattr(data, field) is not None and data.name not in kinds:
+            problem(f"data.{field}", f" is {getattr(data, field)}, but data.name is {data.name}: only data={list_names(kinds)} has a use for it")
     if isinstance(data.normalize, Normalize) and len(data.normalize.mean) != len(data.normalize.std):
         problem(
             "data.normalize", f" has {len(data.normalize.mean)} means and {len(data.normalize.std)} deviations, must be one of each for every channel"
         )
-    if isinstance(optimizer, SGD) and optimizer.nesterov and optimizer.momentum == 0:
+    if isinstance(optimizer, (SGD, Muon)) and optimizer.nesterov and optimizer.momentum == 0:
         problem("optimizer.nesterov", " is true, but optimizer.momentum is 0: Nesterov momentum needs a momentum above 0")
+    if scheduler.warmup_epochs >= epochs:
+        problem("scheduler.warmup_epochs", f" is {show(scheduler.warmup_epochs)}, must be below train.epochs, which is {epochs}")
+    if model.unfreeze_epoch is not None and model.freeze == "none":
+        problem("model.unfreeze_epoch", f" is {model.unfreeze_epoch}, but model.freeze is none: nothing is frozen; set model.freeze=backbone")
+    elif model.unfreeze_epoch is not None and model.unfreeze_epoch > train.epochs:
+        text = f" is {model.unfreeze_epoch}, but train.epochs is {train.epochs}: it would never come; set it to at most {train.epochs}, or none"
+        problem("model.unfreeze_epoch", text)
+    if isinstance(model, ForeignModel) and model.pretrained:
+        if model.init != "default":
+            problem("model.init", f" is {model.init}, but model.pretrained is true, whose weights it would overwrite: leave one out")
+        if model.weights and not model.weights.endswith((".pth", ".pt")):
+            text = f" is {model.weights}, but model.pretrained is true, for which it must be a .pth file: leave out model.pretrained"
+            problem("model.weights", text)

@@ -29,8 +29,8 @@ def list_names(names: Iterable[str]) -> str:
 def show(value: object) -> str:
     """Return a setting's value as it is written on the command line: `0.001`, `true`, `none`, `[0.9, 0.999]`.
 
-    >>> show(1e-05), show(True), show(None), show((0.9, 0.999)), show({"mean": [0.5]})
-    ('1e-05', 'true', 'none', '[0.9, 0.999]', '{mean: [0.5]}')
+    >>> show(1e-05), show(True), show(None), show((0.9, 0.999)), show({"mean": [0.5]}), show(["crop", {"cutout": {"size": 8}}])
+    ('1e-05', 'true', 'none', '[0.9, 0.999]', '{mean: [0.5]}', '[crop, cutout(size=8)]')
     """
     if value is None:
         return "none"
@@ -39,10 +39,19 @@ def show(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(show(v) for v in value) + "]"
+        return "[" + ", ".join(_show_item(v) for v in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {show(v)}" for k, v in value.items()) + "}"
     return str(value)
+
+
+def _show_item(value: object) -> str:
+    """Return an item of a list: a name with its options as `cutout(size=8)`."""
+    if isinstance(value, dict) and len(value) == 1:
+        name, options = next(iter(value.items()))
+        if isinstance(options, dict):
+            return f"{name}({', '.join(f'{k}={show(v)}' for k, v in options.items())})"
+    return show(value)
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:

@@ -1,6 +1,7 @@
 """The journal's first page, `journal/README.md`: the list of all entries, newest first, as GitHub shows it. The rest of the page is a person's."""
 
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,14 +78,21 @@ def listing(lab: Lab) -> str:
         unfinished = len(told) < len(names) or any(s.unfinished for s in told)
         when = summary.stopped(told) or summary.started(told)
         date = "–" if when is None else f"{when:%Y-%m-%d}" + (" (not finished)" if unfinished else "")
-        question = next((s.experiment.question for s in told if s.experiment.question), "")
-        line = f"| {date} | [{path.stem}]({quote(path.name)}) | {escape_markdown(question) or '–'} | {_best(told)} |"
+        question = escape_markdown(next((s.experiment.question for s in told if s.experiment.question), ""))
+        line = f"| {date} | [{path.stem}]({quote(path.name)}) | {_title(path) or question or '–'} | {_best(told)} |"
         rows.append(((when or _NEVER, numbers.number(names[-1])), line))
     if not rows:
         return f"(no entries yet: `zhurnal write e0001`)\n\n<!-- from no entries; zhurnal {__version__} -->"
     rows.sort(key=lambda row: row[0], reverse=True)
     lines = ["| date | entry | question | best val. acc. |", "|---|---|---|---|", *(line for _, line in rows)]
     return "\n".join(lines) + f"\n\n<!-- from the records of {numbers.show(n for _, names in entries(lab) for n in names)}; zhurnal {__version__} -->"
+
+
+def _title(path: Path) -> str:
+    """Return the title that a page has behind its numbers, which is a person's to change; an empty text where it has none."""
+    first = (pages.read(path) or "").lstrip().partition("\n")[0].strip()
+    found = re.match(r"#\s+(\[[^\]]*\]\s*)?(.*)", first)
+    return re.sub(r"(?<!\\)\|", r"\\|", found[2].strip()) if found else ""
 
 
 def _best(told: Sequence[Summary]) -> str:

@@ -9,8 +9,9 @@ journal/                   entries, figures
 
 import datetime
 import itertools
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,41 +19,12 @@ from typing import Any
 from ..core import diff, numbers
 from ..core.errors import LabError, SettingsError
 from ..core.experiment import FILE_KEYS, Experiment
-from ..core.settings import Settings, flatten, parse
+from ..core.settings import Settings, flatten, is_own, parse, split_own
 from ..core.text import did_you_mean, list_names, printable
-from . import files, runs, yamls
+from . import config, files, kinds, runs, yamls
+from .config import CONFIG, Config
 
-CONFIG = "zhurnal.yaml"
 LONGEST_QUESTION = 2000
-
-_CONFIG_TEXT = """\
-# This folder is a Zhurnal lab.
-title: {title}
-# Where cifar10, mnist and the like are, from here.
-data: data
-# The smallest difference in accuracy that matters, in points.
-smallest_difference: 0.5
-"""
-_GITIGNORE = """\
-# Caches, weights and locks; the records, the texts and the figures are for git.
-.zhurnal/
-data/
-experiments/logs/**/lock
-experiments/logs/**/checkpoints/
-experiments/logs/**/predictions/
-experiments/logs/**/tensorboard/
-*.pt
-*.pth
-"""
-
-
-@dataclass(frozen=True)
-class Config:
-    """What `zhurnal.yaml` says."""
-
-    title: str
-    data: str
-    smallest_difference: float  # points of accuracy
 
 
 class Lab:
@@ -66,7 +38,7 @@ class Lab:
         self.folder = Path(folder).resolve()
         if not (self.folder / CONFIG).is_file():
             raise LabError(f"{self.folder} is no lab: it has no {CONFIG}. Make one with `zhurnal init {Path(folder).name or 'my-lab'}`")
-        self._known: dict[str, Experiment] = {}
+        self._known: dict[str, tuple[tuple[int, int], Experiment | None, Experiment]] = {}  # name -> file's state, parent, experiment
 
     @classmethod
     def init(cls, folder: str | Path, title: str = "") -> "Lab":
@@ -76,12 +48,18 @@ class Lab:
             raise LabError(f"{home} is already a lab: go there and make an experiment with `zhurnal new`")
         if home.exists() and not home.is_dir():
             raise LabError(f"{home} is a file: choose another name for the lab")
-        for part in ("experiments/logs", "journal/fig"):
-            (home / part).mkdir(parents=True, exist_ok=True)
-        if not (home / ".gitignore").exists():
-            files.write(home / ".gitignore", _GITIGNORE)
-        title = yamls.dump({"title": printable(title or home.name, 200)}).partition(":")[2].strip()
-        files.write(home / CONFIG, _CONFIG_TEXT.format(title=title))
+        made = [folder for folder in (home, home / "experiments", home / "journal") if not folder.exists()]
+        try:
+            for part in ("experiments/logs", "journal/fig"):
+                (home / part).mkdir(parents=True, exist_ok=True)
+            if not (home / ".gitignore").exists():
+                files.write(home / ".gitignore", config.GITIGNORE)
+            title = yamls.dump({"title": printable(title or home.name, 200)}).partition(":")[2].strip()
+            files.write(home / CONFIG, config.TEXT.format(title=title))
+        except OSError:
+            for folder in made:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         return cls(home)
 
     @classmethod
@@ -118,22 +96,7 @@ class Lab:
     @cached_property
     def config(self) -> Config:
         """What `zhurnal.yaml` says."""
-        document = yamls.read(self.folder / CONFIG)
-        known: dict[str, type | tuple[type, ...]] = {"title": str, "data": str, "smallest_difference": (int, float)}
-        problems = [
-            f"{document.place(k)}: {k}: unknown key{did_you_mean(k, known) or ';'} keys are {list_names(known)}"
-            for k in document.values
-            if k not in known
-        ]
-        problems += [
-            f"{document.place(k)}: {k} must be a {'number' if k == 'smallest_difference' else 'text'}"
-            for k, kind in known.items()
-            if k in document.values and (not isinstance(document.values[k], kind) or isinstance(document.values[k], bool))
-        ]
-        if problems:
-            raise SettingsError(problems)
-        found: dict[str, Any] = {"title": self.folder.name, "data": "data", "smallest_difference": 0.5} | document.values
-        return Config(found["title"], found["data"], float(found["smallest_difference"]))
+        return config.read(self.folder)
 
     # --- experiments ---
 
@@ -166,8 +129,8 @@ class Lab:
         return self._resolve(numbers.name(numbers.number(name)), ())
 
     def _resolve(self, name: str, children: tuple[str, ...]) -> Experiment:
-        if name in self._known:
-            return self._known[name]
+        if (known := self._cached(name)) is not None:
+            return known
         if name in children:
             circle = " -> ".join((*children[children.index(name) :], name))
             raise LabError(f"the parents run in a circle: {circle}. Give one of them other `parent:` in its file")
@@ -208,11 +171,14 @@ class Lab:
             resolved, notes = applied.settings, applied.notes
         else:
             resolved, notes = parse(settings, where), ()
-        continues = values.get("continue")
-        if continues:
-            continues = numbers.name(numbers.number(continues))
-            if not self.file(continues).is_file():
-                raise LabError(f"{document.place('continue')}: continue {continues} does not exist; there are {numbers.show(self.names())}")
+        continues = values.get("continue", above.continues if parent else None)
+        if continues in (None, "none"):
+            continues = None
+        else:
+            continues = self._start(continues, document.place("continue"), "continue", (*children, name))
+        weights = resolved.model.weights
+        if weights and not weights.endswith((".pth", ".pt")):
+            self._start(weights.partition(":")[0], where("model.weights"), "model.weights", (*children, name))
         found = Experiment(
             name=name,
             question=values.get("question") or "",
@@ -224,8 +190,41 @@ class Lab:
             created=values.get("created") or "",
             notes=notes,
         )
-        self._known[name] = found
+        self._known[name] = (self._state(name), above if parent else None, found)
         return found
+
+    def _state(self, name: str) -> tuple[int, int]:
+        state = self.file(name).stat()
+        return state.st_mtime_ns, state.st_size
+
+    def _cached(self, name: str) -> Experiment | None:
+        """Return an experiment that was resolved before, if neither its file nor a parent's changed since."""
+        if name not in self._known or not self.file(name).is_file():
+            return None
+        state, above, found = self._known[name]
+        fresh = state == self._state(name) and (above is None or self._cached(above.name) is above)
+        return found if fresh else None
+
+    def missing(self, experiment: Experiment) -> list[str]:
+        """Return a sentence for each file that an experiment names and that is not there yet; a run would stop at it."""
+        settings = experiment.settings
+        weights = settings.model.weights if (settings.model.weights or "").endswith((".pth", ".pt")) else None
+        named = {"data.path": settings.data.path, "model.weights": weights}
+        parts = {"model": settings.model.name, "optimizer": settings.optimizer.name, "loss": settings.loss.name}
+        named |= {section: split_own(name)[0] for section, name in parts.items() if is_own(name)}
+        gone = {key: path for key, path in named.items() if path and not (self.folder / path).exists()}
+        return [f"note: {key}: {path} is not there yet (seen from {self.folder})" for key, path in gone.items()]
+
+    def _start(self, text: str, place: str, key: str, children: tuple[str, ...]) -> str:
+        """Return the name of the experiment that another starts from; it must exist, and must not start from that one in turn."""
+        start = numbers.name(numbers.number(text))
+        if not self.file(start).is_file():
+            raise LabError(f"{place}: {key} {start} does not exist; there are {numbers.show(self.names())}")
+        if start in children:
+            circle = " -> ".join((*children[children.index(start) :], start))
+            raise LabError(f"{place}: {key} {start} starts from this experiment in turn ({circle}): give one of them another start")
+        self._resolve(start, children)
+        return start
 
     def new(
         self,
@@ -263,14 +262,16 @@ class Lab:
                 f"the question has {len(question):,} characters, must have at most {LONGEST_QUESTION:,}: write the rest on the journal page"
             )
         question = printable(question, LONGEST_QUESTION).strip()
-        if continues:
+        if continues not in (None, "none"):
             continues = self.experiment(continues).name
             parent = parent or continues
         above = self.experiment(parent) if parent else None
         base = above.settings if above else parse({})
-        made = [self._check(diff.apply(base, p, parent_name=above.name if above else "").settings) for p in points]
+        if len(points) > 1 and len({diff.assignments(diff.expand(p)) for p in points}) < len(points):
+            raise LabError("two experiments of the sweep would be the same: give each value once")
+        placed = [kinds.place(p, self.folder) for p in points]
+        made = [self._check(diff.apply(base, p, parent_name=above.name if above else "").settings) for p, _ in placed]
         created = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        names: list[str] = []
         contents: list[dict[str, Any]] = []
         for settings in made:
             content: dict[str, Any] = {"question": question}
@@ -278,13 +279,9 @@ class Lab:
                 content |= {"parent": above.name} | ({"continue": continues} if continues else {}) | {"changes": diff.diff(base, settings)}
             else:
                 content |= {"settings": settings.to_dict()}
-            content["created"] = created
-            names.append(self._take_number(yamls.dump(content)))
-            contents.append(content)
-        if len(names) > 1:
-            for name, content in zip(names, contents, strict=True):
-                files.write(self.file(name), yamls.dump(content | {"series": numbers.show(names)}))
-        return [self.experiment(n) for n in names]
+            contents.append(content | {"created": created})
+        found = [self.experiment(n) for n in self._take_numbers(contents)]
+        return [replace(e, notes=(*e.notes, note)) if note else e for e, (_, note) in zip(found, placed, strict=True)]
 
     def _check(self, settings: Settings) -> Settings:
         """Check what only the lab can: experiments and files that settings name."""
@@ -298,17 +295,39 @@ class Lab:
             self.experiment(experiment)
         return settings
 
-    def _take_number(self, text: str) -> str:
-        """Write an experiment's file under the next free number and return its name."""
+    def _take_numbers(self, contents: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Write experiments' files under the next free numbers, all or none, and return their names; several are neighbours and a series."""
         taken = [numbers.number(n) for n in self.names()]
         taken += [int(f.name[1:]) for f in self.logs.glob("e*") if f.is_dir() and f.name[1:].isdigit()]
-        for number in itertools.count(max(taken, default=0) + 1):
-            name = numbers.name(number)
-            if files.create(self.file(name), text):
-                return name
-        raise AssertionError
+        first = max(taken, default=0) + 1
+        while True:
+            names = [numbers.name(first + i) for i in range(len(contents))]
+            series = {"series": numbers.show(names)} if len(names) > 1 else {}
+            written: list[str] = []
+            try:
+                for name, content in zip(names, contents, strict=True):
+                    if not files.create(self.file(name), yamls.dump(dict(content) | series)):
+                        break
+                    written.append(name)
+                else:
+                    return names
+            except BaseException:
+                for name in written:
+                    self.file(name).unlink()
+                raise
+            for name in written:  # another process took a number in between: begin behind it
+                self.file(name).unlink()
+            first += len(written) + 1
 
     # --- runs ---
+
+    def edited(self, name: str) -> dict[str, Any]:
+        """Return the changes made in an experiment's file since its first run began, those that could change a result; usually none."""
+        for run in self.runs(name):
+            if run.effective:
+                found = diff.diff(parse(run.effective["settings"]), self.experiment(name).settings)
+                return {k: v for k, v in found.items() if k not in diff.SPEED_ONLY}
+        return {}
 
     def run_folder(self, name: str, seed: int) -> Path:
         """Return where the run of an experiment with a seed lives."""

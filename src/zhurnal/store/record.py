@@ -3,11 +3,13 @@
 Promises: `append` returns when the line is with the operating system (it survives `kill -9`); `sync` makes all lines durable (a power cut). A torn
 last line is cut off and reported when the file is opened again; nothing else is ever removed.
 
-A resumed run goes over steps that its record already has. Such a row is compared with the stored one and not written twice: equal rows prove that
-the resume is exact. Where one differs, `mismatch` names the first, and new rows are appended; a reader takes the last row of a step.
+A resumed run goes over steps that its record already has. Such a row is compared with the stored one of the same kind and step, and not written
+twice: equal rows prove that the resume is exact. Where one differs, `mismatch` tells it, a `void` row declares the later ones of the earlier attempt
+void, and new rows are appended.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.errors import RunError
@@ -17,25 +19,18 @@ from ..core.records import Row, decode_all, encode
 class Record:
     """An open record. Use it as a context manager."""
 
-    def __init__(self, path: Path, keep: int | None = None) -> None:
-        """Open or make the record at `path`.
-
-        Args:
-            path: the file.
-            keep: rows that are certain; later rows of the file are compared as they are made again. None: all of them.
-        """
+    def __init__(self, path: Path, *, resumed: bool = False) -> None:
+        """Open or make the record at `path`; when `resumed`, rows that it already has are compared as they are made again."""
         self.path = path
         self.mismatch: str | None = None
         self.torn = ""
         data = path.read_bytes() if path.exists() else b""
-        rows, problems, whole = decode_all(data)
+        rows, self.problems, whole = decode_all(data)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         if whole < len(data):
             os.ftruncate(self._file, whole)
-            self.torn = problems[-1]
-        self.problems = problems
-        self._expected = [] if keep is None else rows[keep:]
-        self.num_rows = len(rows) if keep is None else min(keep, len(rows))
+            self.torn = self.problems[-1]
+        self._known = {_key(row): encode(row) for row in current(rows)} if resumed else {}
 
     def append(self, row: Row) -> bool:
         """Add a row; return whether it is new (not one that the record already had).
@@ -43,25 +38,28 @@ class Record:
         Raises:
             RunError: the disk is full or gone; what was written of the line is taken back.
         """
-        self.num_rows += 1
-        if self._expected:
-            expected = self._expected.pop(0)
-            if encode(expected) == encode(row):
-                return False
-            self.mismatch = f"step {row.get('step')}: {row['kind']} row is {_brief(row)}, was {_brief(expected)}"
-            self._expected.clear()
         line = encode(row)
+        before = self._known.pop(_key(row), None) if self._known else None
+        if before == line:
+            return False
+        if before is not None:
+            self.mismatch = f"step {row['step']}: the {row['kind']} row is {_brief(line)}, was {_brief(before)}"
+            self._known.clear()
+            self._write(encode({"kind": "void", "step": row["step"]}))
+        self._write(line)
+        return True
+
+    def _write(self, line: bytes) -> None:
         size = os.fstat(self._file).st_size
         try:
             written = os.write(self._file, line)
             if written < len(line):
-                raise OSError(28, "no space left on device")
+                raise OSError(28, "No space left on device")
         except OSError as error:
             os.ftruncate(self._file, size)
             raise RunError(
                 f"{self.path} cannot be written: {error.strerror}. Free some space and run the experiment again: it goes on from its checkpoint"
             ) from error
-        return True
 
     def sync(self) -> None:
         """Make all rows durable."""
@@ -78,12 +76,28 @@ class Record:
         self.close()
 
 
-def _brief(row: Row) -> str:
-    return ", ".join(f"{k} {v!r}" for k, v in row.items() if k not in ("kind", "step"))
+def _key(row: Row) -> tuple[str, int]:
+    return row["kind"], row["step"]
+
+
+def _brief(line: bytes) -> str:
+    return line.decode(errors="replace").strip().rpartition(',"crc"')[0].removeprefix("{")
+
+
+def current(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that count, by step: the last of each kind and step, without those that a `void` row took back."""
+    found: dict[tuple[str, int], Row] = {}
+    for row in rows:
+        if row["kind"] == "void":
+            found = {key: kept for key, kept in found.items() if key[1] <= row["step"]}
+        else:
+            found[_key(row)] = row
+    order = {"iter": 0, "epoch": 1, "test": 2, "end": 3}
+    return [found[key] for key in sorted(found, key=lambda k: (k[1], order.get(k[0], 9)))]
 
 
 def read(path: Path) -> tuple[list[Row], list[str]]:
-    """Return the rows of a record, and a sentence for each line that is damaged. A missing file has no rows."""
+    """Return the rows of a file of lines in their order, and a sentence for each line that is damaged. A missing file has no rows."""
     try:
         rows, problems, _ = decode_all(path.read_bytes())
     except FileNotFoundError:

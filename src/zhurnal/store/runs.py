@@ -74,10 +74,10 @@ def read(logs: Path, experiment: str, seed: int) -> Run:
     home = folder(logs, experiment, seed)
     rows, problems = record.read(home / "record.jsonl")
     events, more = record.read(home / "events.jsonl")
-    last: dict[tuple[str, int], Row] = {(r["kind"], r["epoch"] if r["kind"] != "iter" else r["step"]): r for r in rows}
+    rows = record.current(rows)
     by_kind: dict[str, list[Row]] = {}
-    for (kind, _), row in sorted(last.items()):
-        by_kind.setdefault(kind, []).append(row)
+    for row in rows:
+        by_kind.setdefault(row["kind"], []).append(row)
     times = {e["epoch"]: e for e in events if e["kind"] == "time"}
     starts = [e for e in events if e["kind"] == "start"]
     stops = [e for e in events if e["kind"] == "stop"]
@@ -94,7 +94,7 @@ def read(logs: Path, experiment: str, seed: int) -> Run:
         times=[times[k] for k in sorted(times)],
         test=by_kind["test"][-1] if "test" in by_kind else None,
         end=by_kind["end"][-1] if "end" in by_kind else None,
-        step=max((r.get("step", 0) for r in rows), default=0),
+        step=max((r.get("step", 0) for r in (*rows, *starts, *stops)), default=0),
         started=starts[0]["time"] if starts else "",
         stopped="" if status in ("running", "waiting") else (events[-1]["time"] if events else ""),
         warnings=tuple(e["text"] for e in events if e["kind"] == "warning"),
@@ -107,9 +107,9 @@ def _status(home: Path, starts: list[Row], stops: list[Row], events: list[Row]) 
         return "finished", ""
     if is_locked(home):
         return "running", ""
-    if not starts:
+    if not starts and not stops:
         return "waiting", ""
-    if stops and events.index(stops[-1]) > events.index(starts[-1]):
+    if stops and (not starts or events.index(stops[-1]) > events.index(starts[-1])):
         status: Status = stops[-1]["status"]
         return status, stops[-1].get("reason", "")
     return "interrupted", "it was killed"

@@ -3,6 +3,7 @@
 YAML 1.2 (`1e-3` is a number, `no` is a text). Duplicate keys, tags and aliases are errors.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from ..core.errors import SettingsError
 from . import files
 
 DEPTH = 8
+# Numbers of YAML 1.2's core schema; 007 stays a text, as a folder's name may be.
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,9 @@ def value(text: str) -> Any:
     if text.strip().lower() in ("true", "false"):
         return text.strip().lower() == "true"
     if not any(c in text for c in "[{\"'"):  # the common case needs no parser
-        for kind in (int, float):
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-        return text
+        if _INTEGER.fullmatch(text.strip()):
+            return int(text)
+        return float(text) if _FLOAT.fullmatch(text.strip()) else text
     try:
         return parse(f"value: {text}", text).values["value"]
     except SettingsError:

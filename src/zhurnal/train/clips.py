@@ -8,30 +8,12 @@ by default.
 Legend: N clips, T frames, C channels, H height, W width, D draws.
 """
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from ..core.settings import is_own
-from . import own, transforms
 from .transforms import Transform
 
 MOST_SHOWN = 8  # frames of a clip
-
-
-def transform_for(name: str, image: tuple[int, ...], base: Path) -> Transform:
-    """Return the transform `name`, a built-in or one's own (`my.py:f`, from the folder `base`), for images (C, H, W) or clips (T, C, H, W).
-
-    Raises:
-        ZhurnalError: there is none, or it cannot be used.
-    """
-    channels, height, width = image[-3:]
-    if is_own(name):
-        transform = transforms.from_function(name, own.load_own(name, base).function)
-    else:
-        transform = transforms.make(name, (channels, height, width))
-    return for_clips(transform) if len(image) == 4 else transform
 
 
 def strips(images: Tensor) -> Tensor:
@@ -51,4 +33,4 @@ def for_clips(transform: Transform) -> Transform:
         changed = transform.apply(clips_NTCHW.flatten(0, 1), draws_ND.repeat_interleave(num_frames, 0))
         return changed.view(clips_NTCHW.shape)
 
-    return Transform(transform.num_draws, apply)
+    return Transform(transform.num_draws, apply, transform.alternating)

@@ -11,6 +11,7 @@ from ..core.progress import Progress, silent
 from ..store.lab import Lab
 from . import clips, random, transforms
 from .data import Prepared, Split, prepare
+from .setup import make_transform
 from .step import Feed
 
 
@@ -38,7 +39,7 @@ def look(lab: Lab, name: str, *, epoch: int = 1, count: int = 32, split: str = "
     settings = lab.experiment(name).settings
     data = prepare(settings.data, root=lab.data, base=lab.folder, cache=lab.cache, progress=progress)
     normalize = transforms.normalizer(data.mean, data.std)
-    transform = clips.transform_for(settings.data.transform if split == "train" else "init", data.image, lab.folder)
+    transform = make_transform(settings.data.transform if split == "train" else "init", data, lab)
     chosen = {"train": data.train, "val": data.val, "test": data.test}[split] or data.val
     seed = settings.seeds[0]
     feed = Feed(chosen, transform, normalize, seed, count, False, torch.device("cpu"), False)

@@ -1,4 +1,4 @@
-"""Parts of the user's own, given by path: `my_net.py:Net`, `my_optimizer.py:make`, `my_loss.py:focal`.
+"""Parts of the user's own, given by path: `my_net.py:Net`, `my_optimizer.py:make`, `my_loss.py:focal`; and parts that packages bring.
 
 Promises: the text that is returned (and saved with the run) is the very text that was executed; a file is executed afresh each time, so an edit
 counts at the next run and two labs can each have a `blocks.py`; `sys.path` is left as it was; whatever goes wrong in a user's file is reported
@@ -19,8 +19,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..core import plugins
 from ..core.errors import RunError, SettingsError, ZhurnalError
-from ..core.settings import split_own
+from ..core.settings import DATASETS, PARTS, TRANSFORMS, is_own, split_own
 from ..core.text import count, did_you_mean, list_names, printable
 
 _NUMBERS = itertools.count()
@@ -37,6 +38,72 @@ class Own:
     source_text: str
     sha256: str  # of the file's bytes, hexadecimal
     imported: tuple[Path, ...] = ()  # files beside source_path that it imported; its result depends on them too
+    package: str = ""  # the package that brings it, and its version; empty for a file
+    version: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that its result depends on, absolute."""
+        return (self.source_path, *self.imported)
+
+    def texts(self, base: Path) -> dict[str, bytes]:
+        """Return the content of each file by its name: its path in the lab `base`, or, for a file elsewhere, its last part."""
+        found = {}
+        for path in self.files:
+            inside = path.relative_to(base) if path.is_relative_to(base) else Path(path.name)
+            found[inside.as_posix()] = path.read_bytes()
+        return found
+
+    def identity(self, base: Path) -> dict[str, Any]:
+        """Return what `effective.json` keeps: names and SHA-256 of all files, one SHA-256 that differs when any of them does, and the package."""
+        sums = {name: hashlib.sha256(text).hexdigest() for name, text in self.texts(base).items()}
+        whole = self.sha256 if len(sums) == 1 else hashlib.sha256("".join(f"{n} {s}\n" for n, s in sorted(sums.items())).encode()).hexdigest()
+        told = {"file": next(iter(sums)), "sha256": whole, "files": sums}
+        return told | ({"package": self.package, "version": self.version} if self.package else {})
+
+
+def find(section: str, name: str, base: Path) -> Own | None:
+    """Return the part `name` where it is the user's own or a package's, loaded; None where it is neither, so built in.
+
+    Args:
+        section: a key of `core.plugins.GROUPS`.
+        name: the name in the settings.
+        base: the lab's folder.
+
+    Raises:
+        SettingsError, RunError: it cannot be loaded; see `load_own`.
+    """
+    if is_own(name):
+        return load_own(name, base)
+    builtin = TRANSFORMS if section == "transform" else DATASETS if section == "data" else PARTS[section][0]
+    plugin = None if name in builtin else plugins.find(section, name)
+    return None if plugin is None else _load_plugin(plugin)
+
+
+def _load_plugin(plugin: plugins.Plugin) -> Own:
+    """Return a package's part. Its sum covers all Python files of the package (the folder of its top module), or its single file."""
+    brought = f"{plugin.name} of package {plugin.package} {plugin.version}"
+    module, _, attribute = plugin.value.partition(":")
+    try:
+        function: Any = importlib.import_module(module)
+        path = Path(str(function.__file__)).resolve()
+        for part in attribute.split("."):
+            function = getattr(function, part)
+    except (Exception, SystemExit) as error:
+        text = f"{type(error).__name__}: {printable(str(error))}"
+        raise RunError(f"{brought} cannot be loaded from {plugin.value} ({text}): mend or uninstall the package") from error
+    if not callable(function):
+        raise RunError(f"{brought} is of type {type(function).__name__}, must be a function or a class: mend the package's entry point")
+    top = sys.modules[module.partition(".")[0]]
+    files = [path]
+    if getattr(top, "__path__", None) and top.__file__:
+        folder = Path(top.__file__).resolve().parent
+        files = sorted(folder.rglob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    source = path.read_bytes()
+    return Own(plugin.name, function, path, importlib.util.decode_source(source), digest.hexdigest(), (), plugin.package, plugin.version)
 
 
 def load_own(spec: str, base: Path) -> Own:
@@ -126,7 +193,7 @@ def check_arguments(own: Own, section: str, options: list[str], *, num_given: in
 
 def describe(error: BaseException, own: Own) -> str:
     """Return `my_net.py:12: ValueError: text`, with the last line of the user's file that the error passed through."""
-    return _describe(error, own.source_path, split_own(own.spec)[0])
+    return _describe(error, own.source_path, own.source_path.name if own.package else split_own(own.spec)[0])
 
 
 def _describe(error: BaseException, path: Path, file: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 # What the numbers are for; streams never share numbers.
-ORDER, AUGMENT, SPLIT, SUBSET, INIT, TRAIN = range(6)
+ORDER, AUGMENT, SPLIT, SUBSET, INIT, TRAIN, MIX = range(7)
 SHAPES, SHAPES_NOISE = 100, 101
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -38,6 +38,16 @@ def bits(seed: int, stream: int, epoch: int, indices_N: np.ndarray, num: int) ->
 def uniform(seed: int, stream: int, epoch: int, indices_N: torch.Tensor, num: int) -> torch.Tensor:
     """Return (N, num) float64 in [0, 1) for the images `indices_N` (int64) in an epoch; row i depends on `indices_N[i]` alone."""
     return torch.from_numpy((bits(seed, stream, epoch, indices_N.numpy(), num) >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+
+
+def below(draws_N: torch.Tensor, limit: int) -> torch.Tensor:
+    """Return whole numbers from 0 to `limit` - 1 (int64), each as likely, from draws in [0, 1)."""
+    return (draws_N * limit).long().clamp_(max=limit - 1)
+
+
+def between(draws_N: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Return numbers from `low` to `high`, evenly, from draws in [0, 1)."""
+    return draws_N * (high - low) + low
 
 
 def permutation(seed: int, stream: int, epoch: int, size: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ import errno
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,15 +17,16 @@ import orjson
 import torch
 
 from ..core import diff
-from ..core.errors import RunError, ZhurnalError
+from ..core.errors import Interrupted, RunError, ZhurnalError
 from ..core.experiment import Experiment
 from ..core.settings import Train, parse
 from ..store import files, runs
 from ..store.lab import Lab
 from ..store.record import Record
 from ..store.record import read as read_record
-from . import setup, state
+from . import mix, own, setup, state
 from .board import Board
+from .freeze import follow
 from .log import Log, Saver
 from .schedulers import lr_at
 from .setup import Parts
@@ -32,9 +34,8 @@ from .state import Position
 from .step import Evaluation, evaluate, train_step
 from .watch import Silent, Watcher
 
-
-class Interrupted(RunError):
-    """Somebody asked the run to stop; it can go on from where it was."""
+# How many threads PyTorch takes by itself; read before any run sets another number.
+_NUM_THREADS = torch.get_num_threads()
 
 
 class Stop:
@@ -46,6 +47,11 @@ class Stop:
     def __call__(self, reason: str = "stopped") -> None:
         """Ask to stop; the first reason is kept."""
         self.reason = self.reason or reason
+
+    def check(self, _: object = None) -> None:
+        """Raise Interrupted where somebody asked to stop; called between the batches of a measurement, of which nothing is kept then."""
+        if self.reason:
+            raise Interrupted(self.reason)
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -98,19 +104,26 @@ def run(
     with runs.locked(home, f"{experiment.name} with seed {seed}"), ExitStack() as stack:
         before = runs.read_effective(home)
         _check_unchanged(experiment, before)
-        _set_threads(before.get("num_threads") or experiment.settings.train.num_threads)
-        parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
+        torch.set_num_threads(before.get("num_threads") or experiment.settings.train.num_threads or _NUM_THREADS)
+        events = stack.enter_context(Record(home / "events.jsonl"))
+        try:
+            parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
+        except ZhurnalError as error:
+            if not before:  # it never began: `ls` says why
+                events.append({"kind": "stop", "time": setup.now(), "status": "failed", "step": 0, "epoch": 0, "reason": str(error)[:2000]})
+            raise
         for folder in ("checkpoints", "predictions"):
             (home / folder).mkdir(exist_ok=True)
-        events = stack.enter_context(Record(home / "events.jsonl"))
         saved, problems = state.latest(home / "checkpoints")
+        if saved:
+            follow(experiment.settings.model, parts.model, parts.optimizer, parts.frozen, saved["position"]["epoch"])
         position = state.restore(saved, parts.model, parts.optimizer, parts.ema) if saved else Position()
         position.partial = position.partial or position.batch > 0
-        record = stack.enter_context(Record(home / "record.jsonl", keep=position.num_rows))
+        record = stack.enter_context(Record(home / "record.jsonl", resumed=True))
         log = Log(home, record, events, stack.enter_context(Board(home / "tensorboard", experiment.settings.train.tensorboard)), watcher)
         if log.board.missing:
             watcher.note("TensorBoard events are not written: pip install 'zhurnal[tensorboard]', or set train.tensorboard=false")
-        _open(experiment, seed, parts, before, position, log, problems)
+        _open(experiment, seed, parts, before, position, log, problems, lab.folder)
         stack.enter_context(stop.on_signals())
         try:
             with _deterministic():
@@ -142,18 +155,25 @@ def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Pos
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         text = f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}"
         return RunError(f"{text}. Free some space and run {experiment.name} again: it goes on from its last checkpoint"), "failed"
+    if isinstance(error, Exception) and not isinstance(error, ZhurnalError):
+        for source in parts.sources.values():
+            if any(Path(frame.filename) in source.files for frame in traceback.extract_tb(error.__traceback__)):
+                return RunError(f"{source.spec} failed: {own.describe(error, source)}. Mend it and make a new experiment"), "failed"
     return error, "failed"
 
 
-def _open(experiment: Experiment, seed: int, parts: Parts, before: dict[str, Any], position: Position, log: Log, problems: list[str]) -> None:
+def _open(
+    experiment: Experiment, seed: int, parts: Parts, before: dict[str, Any], position: Position, log: Log, problems: list[str], lab_folder: Path
+) -> None:
     """Write down that the run starts or goes on, and with what; refuse or warn where that is not what it began with."""
-    now = orjson.loads(orjson.dumps(setup.effective(experiment, seed, parts)))
+    now = orjson.loads(orjson.dumps(setup.effective(experiment, seed, parts, lab_folder)))
     if not before:
         files.write(log.home / "effective.json", orjson.dumps(now, option=orjson.OPT_INDENT_2) + b"\n")
         log.labels(parts.data.val)
         for source in parts.sources.values():
-            (log.home / "sources").mkdir(exist_ok=True)
-            files.write(log.home / "sources" / source.source_path.name, source.source_text)
+            for name, text in source.texts(lab_folder).items():
+                (log.home / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
+                files.write(log.home / "sources" / name, text)
     else:
         if now["data"]["fingerprint"] != before["data"]["fingerprint"]:
             raise RunError(f"the data of {experiment.name} changed since its run began: put the old images back, or make a new experiment")
@@ -179,18 +199,18 @@ def _check_unchanged(experiment: Experiment, before: dict[str, Any]) -> None:
     if not before:
         return
     began = parse(before["settings"])
-    changed = {k: v for k, v in diff.diff(began, experiment.settings).items() if k not in diff.SPEED_ONLY}
-    if changed or before.get("continue") != experiment.continues:
-        what = diff.short(changed) or f"continue={experiment.continues}"
+    changed = {k: v for k, v in diff.diff(began, experiment.settings).items() if k not in diff.MAY_CHANGE}
+    was = {k: v for k, v in diff.diff(experiment.settings, began).items() if k not in diff.MAY_CHANGE}
+    if changed or was:
         raise RunError(
-            f"{experiment.name}.yaml changed since its run began ({what}): put it back, or make a new experiment with "
-            f"`zhurnal new --from {experiment.name} {what}`"
+            f"{experiment.name}.yaml changed since its run began: {diff.assignments(changed)}. Put it back ({diff.assignments(was)}); "
+            f"for the change, make a new experiment: `zhurnal new --from {experiment.name} {diff.assignments(changed)}`"
         )
-
-
-def _set_threads(num_threads: int) -> None:
-    if num_threads:
-        torch.set_num_threads(num_threads)
+    if before.get("continue") != experiment.continues:
+        raise RunError(
+            f"{experiment.name}.yaml changed since its run began: it continued {before.get('continue') or 'nothing'}, "
+            f"now {experiment.continues or 'nothing'}. Put it back, or make a new experiment"
+        )
 
 
 @contextmanager
@@ -214,10 +234,10 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
     sums.copy_(torch.tensor([at.loss_sum, at.correct, at.since_loss], dtype=torch.float64))
     saver = Saver(settings.checkpoint_seconds)
     options: dict[str, Any] = {"num_parts": settings.accumulate, "clip_grad_norm": settings.clip_grad_norm}
+    mixing: dict[str, Any] = {"mixup": settings.mixup, "cutmix": settings.cutmix, "probability": settings.mix_probability}
 
     def save() -> None:
         at.loss_sum, at.correct, at.since_loss = float(sums[0]), int(sums[1]), float(sums[2])
-        at.num_rows = log.record.num_rows
         log.record.sync()
         log.board.flush()
         saver.save(lambda: state.save(checkpoints, at, model, optimizer, parts.ema))
@@ -228,8 +248,10 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
         log.watcher.phase("training")
         began = time.monotonic() - at.seconds
         for images_NCHW, labels_N in feed.batches(at.epoch, at.batch):
-            lr = _set_lr(experiment, parts, at.step, settings.epochs)
-            loss_sum, correct = train_step(model, optimizer, parts.loss, images_NCHW, labels_N, **options)
+            lr = _set_lr(experiment, parts, at, settings.epochs)
+            mixed = mix.mix(images_NCHW, labels_N, mix.draw(feed.seed, at.epoch, at.batch), **mixing)
+            two: dict[str, Any] = {"partners_N": mixed.labels_b_N, "weight": mixed.weight}
+            loss_sum, correct = train_step(model, optimizer, parts.loss, mixed.images_NCHW, mixed.labels_a_N, **two, **options)
             sums += torch.stack([loss_sum, correct, loss_sum]).to(torch.float64)
             at.batch, at.step = at.batch + 1, at.step + 1
             if parts.ema:
@@ -250,10 +272,12 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
         except Interrupted:
             save()
             raise
+        if follow(experiment.settings.model, model, optimizer, parts.frozen, at.epoch):
+            log.warn(f"unfrozen from epoch {at.epoch + 1} on: model.freeze={experiment.settings.model.freeze}")
         if at.epoch == settings.epochs or _stops_early(settings, at) or saver.due(at_epoch_end=True):
             save()
             state.forget_old_best(checkpoints, at.best_epoch)
-    _finish(experiment, parts, at, log, checkpoints)
+    _finish(experiment, parts, at, log, checkpoints, stop)
 
 
 def _stops_early(settings: Train, at: Position) -> bool:
@@ -261,12 +285,13 @@ def _stops_early(settings: Train, at: Position) -> bool:
     return settings.early_stopping is not None and at.batch == 0 and at.epoch - at.best_epoch >= settings.early_stopping
 
 
-def _set_lr(experiment: Experiment, parts: Parts, step: int, epochs: int) -> float:
-    """Give every parameter group its learning rate for a step; return that of the first."""
+def _set_lr(experiment: Experiment, parts: Parts, at: Position, epochs: int) -> float:
+    """Give every parameter group its learning rate for the next step; return that of the first."""
     settings = experiment.settings
+    history = at.val_accs if getattr(settings.scheduler, "monitor", "") == "val_acc" else at.val_losses
     for group in parts.optimizer.param_groups:
         base = group.setdefault("initial_lr", group["lr"])
-        group["lr"] = lr_at(settings.scheduler, base, step=step, steps_per_epoch=parts.feed.num_batches, epochs=epochs)
+        group["lr"] = lr_at(settings.scheduler, base, step=at.step, steps_per_epoch=parts.feed.num_batches, epochs=epochs, history=history)
     return float(parts.optimizer.param_groups[0]["lr"])
 
 
@@ -276,25 +301,22 @@ def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor
     trained = time.monotonic()
     train_loss, train_acc, num_train = float(sums[0]) / at.seen, float(sums[1]) / at.seen, at.seen
 
-    def measure(split: Any) -> Evaluation:
-        def each(images: int) -> None:
-            if stop.reason:  # nothing of a pass is kept: it is made again
-                raise Interrupted(stop.reason)
-
-        return evaluate(model, parts.val_loss, split, parts.normalize, settings.batch_size_val, parts.device, each)
+    def measure(split: Any, tta: str = "none") -> Evaluation:
+        return evaluate(model, parts.val_loss, split, parts.normalize, settings.batch_size_val, parts.device, stop.check, tta)
 
     if settings.train_accuracy == "second_pass":
         log.watcher.phase("measuring on the training images")
         again = measure(parts.data.train)
         train_loss, train_acc, num_train = again.loss, again.accuracy, len(parts.data.train)
     log.watcher.phase("validating")
-    result = measure(parts.data.val)
+    result = measure(parts.data.val, settings.tta)
     if result.accuracy > at.best_val_acc:
         at.best_sha256 = state.save_best(checkpoints, epoch, model)
         at.best_epoch, at.best_val_acc = epoch, result.accuracy
     log.predictions(epoch, result, len(parts.data.classes))
     row = {"kind": "epoch", "epoch": epoch, "step": at.step, "lr": float(parts.optimizer.param_groups[0]["lr"])}
     row |= {"train_loss": train_loss, "train_acc": train_acc, "val_loss": result.loss, "val_acc": result.accuracy}
+    row |= {"val_acc_tta": result.tta_accuracy} if result.tta_accuracy is not None else {}
     log.row(row | {"num_train": num_train, "num_val": len(parts.data.val)})
     val_seconds = time.monotonic() - trained
     seconds = at.seconds + val_seconds
@@ -307,11 +329,13 @@ def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor
         images_per_second=round(at.seen / max(at.seconds, 1e-9), 1),
         partial=at.partial,
     )
+    at.val_losses.append(result.loss)
+    at.val_accs.append(result.accuracy)
     at.epoch, at.batch, at.seen, at.seconds, at.partial = epoch, 0, 0, 0.0, False
     sums[0], sums[1] = 0, 0
 
 
-def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkpoints: Path) -> None:
+def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkpoints: Path, stop: Stop) -> None:
     """Measure the best weights once on the test images, where there are some, and close the record."""
     last = state.fingerprint(parts.model)
     if parts.data.test is not None:
@@ -319,7 +343,10 @@ def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkp
         best = state.read_tensors(state.best_path(checkpoints, at.best_epoch), at.best_sha256)
         parts.model.load_state_dict(best)
         settings = experiment.settings.train
-        result = evaluate(parts.model, parts.val_loss, parts.data.test, parts.normalize, settings.batch_size_val, parts.device)
+        result = evaluate(
+            parts.model, parts.val_loss, parts.data.test, parts.normalize, settings.batch_size_val, parts.device, stop.check, settings.tta
+        )
         row = {"kind": "test", "epoch": at.best_epoch, "step": at.step, "test_loss": result.loss, "test_acc": result.accuracy}
+        row |= {"test_acc_tta": result.tta_accuracy} if result.tta_accuracy is not None else {}
         log.row(row | {"num_test": len(parts.data.test)})
     log.row({"kind": "end", "epoch": at.epoch, "step": at.step, "best_epoch": at.best_epoch, "best_val_acc": at.best_val_acc, "weights": last})

@@ -15,12 +15,12 @@ from torch import nn
 from .. import __version__
 from ..core.errors import RunError
 from ..core.experiment import Experiment
-from ..core.settings import is_own
 from ..store.lab import Lab
 from ..store.runs import Run
-from . import clips, losses, models, optimizers, own, random, state, transforms
+from . import clips, init, losses, models, optimizers, own, random, state, transforms
 from .data import Prepared, Streamed, prepare
 from .ema import Ema
+from .freeze import freeze
 from .step import Feed, Losses, Normalizer
 from .watch import Watcher
 
@@ -38,6 +38,7 @@ class Parts:
     val_loss: Losses  # the same without label smoothing
     ema: Ema | None  # the average of the weights, which validation measures; none when not wanted
     device: torch.device
+    frozen: list[str]  # names of weights that are frozen, until an epoch or for good
     started_from: dict[str, Any] | None
     sources: dict[str, own.Own]
 
@@ -72,14 +73,17 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
     data = prepare(settings.data, root=lab.data, base=lab.folder, cache=lab.cache, download=download, progress=watcher.progress)
     for note in data.notes:
         watcher.note(note)
-    model = models.make(settings.model, data.image, len(data.classes), seed=seed, base=lab.folder).to(device)
-    for note in getattr(model, "notes", ()):
+    images = init.images_of(data.train, transforms.normalizer(data.mean, data.std))
+    model = models.make(settings.model, data.image, len(data.classes), seed=seed, base=lab.folder, images=images)
+    for note in models.notes_of(model):
         watcher.note(note)
+    frozen = freeze(model, settings.model.freeze)
+    model = model.to(device)
     optimizer = optimizers.make_optimizer(settings.optimizer, model, lab.folder)
     normalize = transforms.normalizer(data.mean, data.std, device)
     feed = Feed(
         split=data.train,
-        transform=clips.transform_for(settings.data.transform, data.image, lab.folder),
+        transform=make_transform(settings.data.transform, data, lab),
         normalize=normalize,
         seed=seed,
         batch_size=settings.train.batch_size,
@@ -94,29 +98,45 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         )
     torch.manual_seed(random.seed_of(seed, random.TRAIN))
     started_from = _start(lab, experiment, seed, model, optimizer)
+    if started_from and started_from.get("optimizer_state") is False:
+        watcher.note(f"the optimizer's running averages of {experiment.continues} do not fit optimizer {settings.optimizer.name} and are not taken")
     return Parts(
         data=data,
         feed=feed,
         normalize=normalize,
         model=model,
         optimizer=optimizer,
-        loss=losses.make_loss(settings.loss, lab.folder),
+        loss=losses.make_loss(settings.loss, lab.folder, labels_N=data.train.labels_N, num_classes=len(data.classes)),
         val_loss=losses.make_loss(settings.loss, lab.folder, training=False),
         device=device,
         ema=Ema(model, settings.train.ema) if settings.train.ema else None,
+        frozen=frozen,
         started_from=started_from,
-        sources={s: own.load_own(n, lab.folder) for s, n in _names(experiment).items() if is_own(n)},
+        sources={s: part for s, n in _names(experiment).items() if (part := own.find(s, n, lab.folder)) is not None},
     )
+
+
+def make_transform(transform: str | list[Any], data: Prepared, lab: Lab) -> transforms.Transform:
+    """Return what `data.transform` says: a recipe, a list of steps, or a function of the user's own. All frames of a clip get the same draws."""
+    found = own.find("transform", transform, lab.folder) if isinstance(transform, str) else None
+    if found is not None:
+        made = transforms.from_function(found.spec, found.function)
+    else:
+        channels, height, width = data.image[-3:]
+        made = transforms.make(transform, (channels, height, width), data.mean)
+    return clips.for_clips(made) if len(data.image) == 4 else made
 
 
 def _names(experiment: Experiment) -> dict[str, str]:
     settings = experiment.settings
-    return {"model": settings.model.name, "optimizer": settings.optimizer.name, "loss": settings.loss.name, "transform": settings.data.transform}
+    names = {"data": settings.data.name, "model": settings.model.name, "optimizer": settings.optimizer.name, "loss": settings.loss.name}
+    return names | ({"transform": settings.data.transform} if isinstance(settings.data.transform, str) else {})
 
 
 def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
     """Put in the weights, or the whole checkpoint, that an experiment starts from; return what it was."""
-    weights = experiment.settings.model.weights
+    pretrained = getattr(experiment.settings.model, "pretrained", False)  # then weights are the library's, and loaded already
+    weights = None if pretrained else experiment.settings.model.weights
     if experiment.continues:
         found = _checkpoint(lab, experiment.continues, seed)
         before, problems = state.latest(found.folder / "checkpoints")
@@ -151,7 +171,8 @@ def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimi
     found = _checkpoint(lab, name, seed)
     if which == "best":
         epoch = found.end["best_epoch"] if found.end else 0
-        state.load_weights(model, state.read_tensors(state.best_path(found.folder / "checkpoints", epoch)), weights)
+        path = state.best_path(found.folder / "checkpoints", epoch)
+        state.load_weights(model, state.read_tensors(path, state.written_sum(path)), weights)
     else:
         before, problems = state.latest(found.folder / "checkpoints")
         if before is None:
@@ -179,10 +200,9 @@ def _take_optimizer(before: dict[str, Any], optimizer: torch.optim.Optimizer, sa
     return True
 
 
-def effective(experiment: Experiment, seed: int, parts: Parts) -> dict[str, Any]:
-    """Return what the run really got, as plain values: the content of `effective.json`."""
+def effective(experiment: Experiment, seed: int, parts: Parts, base: Path) -> dict[str, Any]:
+    """Return what the run really got, as plain values: the content of `effective.json`. `base` is the lab's folder."""
     data = parts.data
-    val = experiment.settings.data.validation
     return {
         "experiment": experiment.name,
         "seed": seed,
@@ -199,24 +219,16 @@ def effective(experiment: Experiment, seed: int, parts: Parts) -> dict[str, Any]
             "num_test": len(data.test) if data.test is not None else 0,
             "mean": None if data.mean is None else list(data.mean),
             "std": None if data.std is None else list(data.std),
-            "validation": "test" if val == "test" else f"{100 * val:g} % of the training images",
+            "validation": data.validation,
             "notes": list(data.notes),
             **({"decoder": data.decoder} if data.decoder else {}),
         },
-        "model": {
-            "num_parameters": sum(p.numel() for p in parts.model.parameters()),
-            **({"notes": list(notes)} if (notes := getattr(parts.model, "notes", ())) else {}),
-        },
+        "model": {"num_parameters": sum(p.numel() for p in parts.model.parameters()), "notes": models.notes_of(parts.model)},
         "optimizer": optimizers.effective(parts.optimizer),
-        "sources": {section: {"file": experiment_file(o), "sha256": o.sha256} for section, o in parts.sources.items()},
+        "sources": {section: source.identity(base) for section, source in parts.sources.items()},
         "device": str(parts.device),
         "num_threads": torch.get_num_threads(),
     }
-
-
-def experiment_file(source: own.Own) -> str:
-    """Return the name of a source file of the user's own, without its folder."""
-    return source.source_path.name
 
 
 def environment(device: torch.device) -> dict[str, Any]:

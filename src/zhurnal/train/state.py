@@ -5,14 +5,13 @@ device, library versions and number of threads). A checkpoint is there whole or 
 it is kept; loading never runs code (`weights_only`).
 
 Order of images and augmentation are functions of (seed, epoch, image), so their state is the epoch and the batch. The rest is the model, the
-optimizer, the moving average of the weights, torch's generators (dropout), the sums of the epoch so far, the best epoch so far, and how many rows the
-record had.
+optimizer, the moving average of the weights, torch's generators (dropout), the sums of the epoch so far, and the best epoch so far.
 """
 
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,8 @@ class Position:
     best_epoch: int = 0
     best_val_acc: float = -1.0
     best_sha256: str = ""
-    num_rows: int = 0  # rows of the record that are certain
+    val_losses: list[float] = field(default_factory=list)  # of the epochs so far, for schedules that look at them
+    val_accs: list[float] = field(default_factory=list)
     seconds: float = 0.0  # spent training in this epoch so far; in no row of the record
     partial: bool = False  # this epoch was interrupted
 
@@ -77,6 +77,12 @@ def _write(path: Path, value: Any) -> str:
     files.write(path, data)
     files.write(path.with_suffix(".sha256"), total + "\n")
     return total
+
+
+def written_sum(path: Path) -> str | None:
+    """Return the SHA-256 that was written beside a checkpoint, or None where there is none."""
+    total = path.with_suffix(".sha256")
+    return total.read_text().strip() if total.is_file() else None
 
 
 def read_tensors(path: Path, sha256: str | None = None) -> Any:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from . import random
 from .data import Split
-from .transforms import Transform
+from .mix import mixed_losses
+from .transforms import Transform, draw
+from .tta import tta_logits
 
 Losses = Callable[[Tensor, Tensor], Tensor]  # logits_NK, labels_N -> losses_N
 Normalizer = Callable[[Tensor], Tensor]  # images_NCHW uint8 or float in 0..255 -> float32
@@ -42,7 +44,7 @@ class Feed:
     def batch(self, positions_N: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Return augmented, normalized images_NCHW and labels_N; each image depends on (seed, epoch, its own number) alone."""
         images_NCHW, labels_N, numbers_N = self.split.take(positions_N)
-        draws_ND = random.uniform(self.seed, random.AUGMENT, epoch, numbers_N, self.transform.num_draws)
+        draws_ND = draw(self.transform, self.seed, epoch, numbers_N)
         images_NCHW = self.transform.apply(images_NCHW.to(self.device), draws_ND.to(self.device))
         return self.normalize(images_NCHW), labels_N.to(self.device)
 
@@ -68,21 +70,25 @@ def train_step(
     images_NCHW: Tensor,
     labels_N: Tensor,
     *,
+    partners_N: Tensor | None = None,
+    weight: float = 1.0,
     num_parts: int = 1,
     clip_grad_norm: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Update the model by one batch; return the sum of its losses and the number it had right, both left on the device.
 
+    Images mixed of two (mix.py) have `weight` of the loss of their labels, the rest of that of their partners', and count as the heavier of the two.
     The gradient is that of the mean loss over the batch, computed in `num_parts` parts of it, and scaled down to the norm `clip_grad_norm`.
     """
     optimizer.zero_grad(set_to_none=True)
     loss_sum, correct = torch.zeros((), device=images_NCHW.device), torch.zeros((), dtype=torch.int64, device=images_NCHW.device)
-    for part_NCHW, part_N in zip(images_NCHW.chunk(num_parts), labels_N.chunk(num_parts), strict=True):
+    others_N = labels_N if partners_N is None else partners_N
+    for part_NCHW, part_N, other_N in zip(images_NCHW.chunk(num_parts), labels_N.chunk(num_parts), others_N.chunk(num_parts), strict=True):
         logits_NK = model(part_NCHW)
-        part_sum = loss(logits_NK, part_N).sum()
+        part_sum = mixed_losses(loss, logits_NK, part_N, other_N, weight).sum()
         (part_sum / len(labels_N)).backward()
         loss_sum += part_sum.detach()
-        correct += (logits_NK.detach().argmax(1) == part_N).sum()
+        correct += (logits_NK.detach().argmax(1) == (part_N if weight >= 0.5 else other_N)).sum()
     if clip_grad_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), clip_grad_norm)
     optimizer.step()
@@ -98,9 +104,10 @@ class Evaluation:
     losses_N: Tensor  # float32, in the order of the split
     predicted_N: Tensor  # int64
     confidence_N: Tensor  # float32, the probability of the predicted class
+    tta_accuracy: float | None = None  # of the mean over views, where that is measured too
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate(
     model: nn.Module,
     loss: Losses,
@@ -109,19 +116,24 @@ def evaluate(
     batch_size: int,
     device: torch.device,
     each: Callable[[int], None] = lambda images: None,
+    tta: str = "none",
 ) -> Evaluation:
     """Measure the model on a split, in evaluation mode; `each` is called with the number of images done in a batch."""
     training = model.training
     model.eval()
-    losses, predicted, confidence = [], [], []
+    losses, predicted, confidence, of_views = [], [], [], []
     for positions_N in torch.arange(len(split)).split(batch_size):
         images_NCHW, labels_N, _ = split.take(positions_N)
-        logits_NK = model(normalize(images_NCHW.to(device)))
+        images_NCHW = normalize(images_NCHW.to(device))
+        logits_NK = model(images_NCHW)
         losses.append(loss(logits_NK, labels_N.to(device)))
         predicted.append(logits_NK.argmax(1))
         confidence.append(logits_NK.softmax(1).gather(1, predicted[-1][:, None])[:, 0])
+        if tta != "none":
+            of_views.append(tta_logits(model, images_NCHW, tta).argmax(1).cpu())
         each(len(positions_N))
     model.train(training)
     losses_N, confidence_N, predicted_N = torch.cat(losses).float().cpu(), torch.cat(confidence).float().cpu(), torch.cat(predicted).cpu()
     correct = int((predicted_N == split.labels_N).sum())
-    return Evaluation(float(losses_N.double().mean()), correct / len(split), losses_N, predicted_N, confidence_N)
+    tta_accuracy = float((torch.cat(of_views) == split.labels_N).double().mean()) if of_views else None
+    return Evaluation(float(losses_N.double().mean()), correct / len(split), losses_N, predicted_N, confidence_N, tta_accuracy)

@@ -61,7 +61,7 @@ def test_an_edited_list_is_kept_and_reported(own_lab: Lab) -> None:
 def test_an_entry_whose_experiments_are_gone_is_still_listed(own_lab: Lab) -> None:
     (own_lab.journal / "e0042.md").write_text("# [e0042] From another lab\n")
     entry.write(own_lab, ["e0001"])
-    assert "| – | [e0042](e0042.md) | – | – |" in journal.page(own_lab).read_text()
+    assert "| – | [e0042](e0042.md) | From another lab | – |" in journal.page(own_lab).read_text()
     assert entry.entries_about(own_lab, ["e0042"]) == []
 
 

@@ -27,25 +27,38 @@ def test_rows_are_read_back(tmp_path):
 def test_rows_made_again_are_compared_and_not_written_twice(tmp_path):
     fill(tmp_path / "r")
     before = (tmp_path / "r").read_bytes()
-    with Record(tmp_path / "r", keep=2) as r:
+    with Record(tmp_path / "r", resumed=True) as r:
         assert [r.append(row) for row in ROWS[2:]] == [False] * 3
         assert r.append({"kind": "iter", "step": 6, "epoch": 1, "loss": 0.1, "lr": 0.1})
         assert r.mismatch is None
-        assert r.num_rows == 6
     assert (tmp_path / "r").read_bytes().startswith(before)
 
 
 def test_a_row_that_differs_is_told_and_the_last_one_counts(tmp_path):
     fill(tmp_path / "r")
-    with Record(tmp_path / "r", keep=2) as r:
-        assert not r.append(ROWS[2])
-        assert r.append(ROWS[3] | {"loss": 9.0})
-        assert "step 4" in r.mismatch
+    with Record(tmp_path / "r", resumed=True) as r:
+        assert not r.append(ROWS[1])
+        assert r.append(ROWS[2] | {"loss": 9.0})
+        assert "step 3" in r.mismatch
         assert "9.0" in r.mismatch
-        assert r.append(ROWS[4])
     rows, problems = record.read(tmp_path / "r")
-    assert [x["step"] for x in rows] == [1, 2, 3, 4, 5, 4, 5]
+    assert [(x["step"], x.get("loss")) for x in record.current(rows)] == [(1, 1.0), (2, 0.5), (3, 9.0)], "rows of the other attempt are void"
     assert not problems
+    with Record(tmp_path / "r", resumed=True) as r:  # and going on from there is exact again
+        assert not r.append(ROWS[2] | {"loss": 9.0})
+        assert r.append(ROWS[3] | {"loss": 8.0})
+        assert r.mismatch is None
+
+
+def test_a_damaged_line_before_does_not_make_a_resume_look_inexact(tmp_path):
+    fill(tmp_path / "r")
+    data = bytearray((tmp_path / "r").read_bytes())
+    data[12] ^= 1
+    (tmp_path / "r").write_bytes(data)
+    with Record(tmp_path / "r", resumed=True) as r:
+        assert [r.append(row) for row in ROWS] == [True, False, False, False, False]
+        assert r.mismatch is None
+    assert record.current(record.read(tmp_path / "r")[0]) == ROWS
 
 
 def test_a_torn_line_is_cut_off_and_told(tmp_path):

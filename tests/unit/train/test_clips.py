@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from zhurnal.core.errors import DataError
-from zhurnal.core.settings import MovingShapes
-from zhurnal.train import random, transforms
+from zhurnal.core.settings import RECIPES, MovingShapes
+from zhurnal.train import mix, random, transforms, tta
 from zhurnal.train.clips import for_clips
 from zhurnal.train.data import moving, prepare
 from zhurnal.train.data.loaded import moments_of
@@ -23,7 +23,9 @@ def clips(num=9, shape=(5, 3, 16, 12)):
     return torch.randint(0, 256, (num, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
 
 
-@pytest.mark.parametrize("name", sorted(transforms.TRANSFORMS))
+@pytest.mark.parametrize(
+    "name", [*RECIPES, [{"crop": {"mode": "reflect"}}, {"flip": {"p": 0.3}}, {"cutout": {"size": 4}}], ["alternating_flip"]], ids=str
+)
 def test_all_frames_of_a_clip_get_the_draws_of_its_image(name):
     plain = transforms.make(name, (3, 16, 12))
     transform = for_clips(plain)
@@ -38,6 +40,28 @@ def test_all_frames_of_a_clip_get_the_draws_of_its_image(name):
     alone = torch.cat([transform.apply(clips_NTCHW[n : n + 1], draws_ND[n : n + 1]) for n in range(9)])
     assert torch.equal(after, alone)
     assert transform.apply(clips_NTCHW[:0], draws_ND[:0]).shape == (0, 5, 3, 16, 12)
+
+
+def test_all_frames_of_a_clip_are_mixed_alike_and_seen_alike():
+    clips_NTCHW = clips().float()
+    labels_N = torch.arange(9)
+    for options in ({"mixup": 1.0, "cutmix": 0.0}, {"mixup": 0.0, "cutmix": 1.0}):
+        mixed = mix.mix(clips_NTCHW, labels_N, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], **options)
+        assert 0 < mixed.weight < 1
+        for t in range(5):
+            frame = mix.mix(clips_NTCHW[:, t], labels_N, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], **options)
+            assert torch.equal(mixed.images_NCHW[:, t], frame.images_NCHW)
+            assert mixed.weight == frame.weight
+    weights = torch.rand(5 * 3 * 16 * 12, 4, generator=torch.Generator().manual_seed(0)).double() / 1000
+
+    def network(images):
+        return images.double().flatten(1) @ weights[: images[0].numel()]
+
+    for kind in tta.NUM_VIEWS:
+        alone = torch.stack(
+            [tta.tta_logits(lambda frames, t=t: frames.double().flatten(1) @ weights.view(5, -1, 4)[t], clips_NTCHW[:, t], kind) for t in range(5)]
+        )
+        torch.testing.assert_close(tta.tta_logits(network, clips_NTCHW, kind), alone.sum(0))
 
 
 def test_clips_are_normalized_by_channel():

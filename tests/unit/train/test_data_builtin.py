@@ -140,7 +140,7 @@ def test_cifar_absent(tmp_path):
         load(tmp_path, "cifar10")
     text = str(caught.value)
     assert f"{tmp_path / 'data' / 'cifar-10-batches-py'} is not there" in text
-    assert "`zhurnal run e0001 --download`" in text
+    assert "`zhurnal run EXPERIMENT --download`" in text
     assert not (tmp_path / "data").exists()
 
 
@@ -206,5 +206,5 @@ def test_mnist_damaged(tmp_path, mnist, name, keep):
 
 
 def test_a_folder_without_a_path(tmp_path):
-    with pytest.raises(DataError, match=r"data\.path is none, must be a folder or zip"):
+    with pytest.raises(DataError, match=r"data\.path is none, must be FOLDER_OR_ZIP where data.name is folder: set data.path"):
         load(tmp_path, "folder")

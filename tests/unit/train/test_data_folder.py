@@ -196,14 +196,17 @@ def test_bad_images_are_skipped_when_told(pets, storage):
         load(pets, storage=storage)
 
 
-def test_many_bad_images_are_counted(pets):
+def test_many_bad_images_are_named_and_counted(pets, monkeypatch):
     for path in pets.rglob("*.png"):
         path.write_bytes(b"no image")
     (pets / "train" / "cat" / "00.png").write_bytes(png(0))
     with pytest.raises(DataError) as caught:
         load(pets)
     assert "25 images cannot be used" in str(caught.value)
-    assert "and 5 more" in str(caught.value)
+    assert all(f"/{i:02d}.png" in str(caught.value) for i in range(1, 20))
+    monkeypatch.setattr(folder, "MOST_BAD_NAMED", 20)
+    with pytest.raises(DataError, match=r"and 5 more$"):
+        load(pets)
     with pytest.raises(DataError, match="no training image can be read of dog"):
         load(pets, bad_images="skip")
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from zhurnal.core import settings
 from zhurnal.core.errors import RunError, SettingsError
-from zhurnal.train.losses import make_loss
+from zhurnal.train.losses import make_loss, weigh_classes
 
 OWN = """
 import torch
@@ -107,3 +108,42 @@ def test_what_a_loss_of_one_s_own_does_wrong(batch, lab, name, text):
 def test_options_are_checked_before_the_first_step(lab, part, text):
     with pytest.raises(SettingsError, match=text):
         make_loss(part, lab)
+
+
+def test_class_weights_are_pytorchs_scaled_to_one_on_average(batch):
+    logits_NK, _ = batch
+    labels_N = torch.tensor([0, 0, 0, 1, 2, 2])
+    part = settings.CrossEntropy(class_weights=[1.0, 2.0, 8.0], label_smoothing=0.2)
+    found_N = make_loss(part, Path(), labels_N=labels_N, num_classes=3)(logits_NK, labels_N)
+    weights_K = torch.tensor([1.0, 2.0, 8.0])
+    expected_N = F.cross_entropy(logits_NK, labels_N, weights_K, reduction="none", label_smoothing=0.2)
+    torch.testing.assert_close(found_N, expected_N * 6 / 21)
+    plain = settings.CrossEntropy(class_weights=[1.0, 2.0, 8.0])  # over the whole set, the mean is PyTorch's weighted mean
+    whole = make_loss(plain, Path(), labels_N=labels_N, num_classes=3)(logits_NK, labels_N).mean()
+    torch.testing.assert_close(whole, F.cross_entropy(logits_NK, labels_N, weights_K))
+
+
+def test_balanced_class_weights_are_sklearns():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels_N = torch.tensor([0] * 7 + [1] * 2 + [2] * 3)
+    expected_K = compute_class_weight("balanced", classes=np.arange(3), y=labels_N.numpy())
+    torch.testing.assert_close(weigh_classes("balanced", labels_N, 3).double(), torch.tensor(expected_K), rtol=0, atol=1e-6)
+    with_empty_K = weigh_classes("balanced", labels_N, 4)
+    assert with_empty_K[3] == 0
+    assert (with_empty_K[labels_N]).mean() == pytest.approx(1)
+
+
+def test_class_weights_are_for_training(batch):
+    part = settings.CrossEntropy(class_weights="balanced")
+    plain_N = make_loss(settings.CrossEntropy(), Path())(*batch)
+    assert torch.equal(make_loss(part, Path(), training=False)(*batch), plain_N)
+    weighted_N = make_loss(part, Path(), labels_N=torch.tensor([0, 1, 1, 2]), num_classes=3)(*batch)
+    assert not torch.equal(weighted_N, plain_N)
+
+
+def test_class_weights_that_do_not_fit(batch):
+    with pytest.raises(RunError, match=r"^loss.class_weights has 2 weights, must have one for each of the 3 classes$"):
+        make_loss(settings.CrossEntropy(class_weights=[1.0, 2.0]), Path(), labels_N=batch[1], num_classes=3)
+    with pytest.raises(RunError, match=r"needs the labels of the training images"):
+        make_loss(settings.CrossEntropy(class_weights="balanced"), Path())

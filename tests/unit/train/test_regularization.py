@@ -79,3 +79,35 @@ def test_a_run_stops_early_and_says_so(lab):
     assert len(run.epochs) == run.end["epoch"] == run.end["best_epoch"] + 3
     assert len(run.epochs) < 50
     assert lab.run("e0001").end == run.end
+
+
+def test_a_frozen_network_thaws_at_its_epoch_and_resumes_exactly(lab):
+    from zhurnal.core.errors import Interrupted
+    from zhurnal.train.run import Stop
+    from zhurnal.train.watch import Silent
+
+    lab.new({**QUICK, "train.epochs": 3, "data.subset": 400, "model": "resnet20", "model.freeze": "backbone", "model.unfreeze_epoch": 3})
+    lab.new({}, parent="e0001")
+    undisturbed = lab.run("e0001")
+    assert any("unfrozen from epoch 3" in w for w in undisturbed.warnings)
+
+    class StopAt(Silent):
+        def __init__(self, stop: Stop, left: int) -> None:
+            self.stop, self.left = stop, left
+
+        def step(self, epoch: int, batch: int, images: int, lr: float) -> None:
+            self.left -= 1
+            if not self.left:
+                self.stop("enough")
+
+    for at in (2, 3):
+        stop = Stop()
+        with pytest.raises(Interrupted):
+            lab.run("e0002", stop=stop, watcher=StopAt(stop, at))
+    assert (lab.run("e0002").folder / "record.jsonl").read_bytes() == (undisturbed.folder / "record.jsonl").read_bytes()
+
+
+def test_data_dependent_initialization_takes_the_experiments_own_images(lab):
+    lab.new({**QUICK, "train.epochs": 1, "model.init": "lsuv"})
+    lab.new({"model.init": "default"}, parent="e0001")
+    assert lab.run("e0001").epochs[0]["train_loss"] != lab.run("e0002").epochs[0]["train_loss"]

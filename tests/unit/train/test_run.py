@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from zhurnal.api import Lab
-from zhurnal.core.errors import RunError, SettingsError, ZhurnalError
+from zhurnal.core.errors import Interrupted, RunError, SettingsError, ZhurnalError
 from zhurnal.store import record
 from zhurnal.train import models, state
-from zhurnal.train.run import Interrupted, Stop
+from zhurnal.train.run import Stop
 from zhurnal.train.watch import Silent
 
 QUICK = {"train.epochs": 2, "train.batch_size": 200, "train.log_every": 2, "train.num_threads": 1, "train.tensorboard": False}
@@ -127,7 +127,7 @@ def test_weights_that_do_not_fit_are_told(lab):
     lab.new({"model": "vgg", "model.weights": "e0001:best"}, parent="e0001")
     with pytest.raises(RunError, match=r"conv1_1\.weight is missing.*more"):
         lab.run("e0002")
-    assert lab.runs("e0002")[0].status == "waiting"
+    assert lab.runs("e0002")[0].state().startswith("failed: weights e0001:best do not fit")
 
 
 def test_a_weights_file_that_would_run_code_is_refused(lab, tmp_path):
@@ -159,9 +159,9 @@ def test_a_file_that_changed_since_its_run_began_is_refused(lab):
         lab.run("e0001", stop=stop, watcher=watcher)
     path = lab.file("e0001")
     path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
-    with pytest.raises(RunError, match=r"e0001.yaml changed since its run began \(epochs=3\)"):
+    with pytest.raises(RunError, match=r"e0001\.yaml changed since its run began: train\.epochs=3\. Put it back \(train\.epochs=2\)"):
         Lab(lab.folder).run("e0001")
-    path.write_text(path.read_text().replace("epochs: 3", "epochs: 2").replace("log_every: 2", "log_every: 5"))
+    path.write_text(path.read_text().replace("epochs: 3", "epochs: 2").replace("checkpoint_seconds: 10.0", "checkpoint_seconds: 1.0"))
     assert Lab(lab.folder).run("e0001").finished
 
 
@@ -233,6 +233,17 @@ def test_a_transform_of_ones_own(lab):
     assert (lab.run_folder("e0002", 42) / "sources" / "shift.py").exists()
 
 
+def test_steps_in_a_list_go_on_exactly_after_a_stop(lab):
+    steps = ["crop", "alternating_flip", {"cutout": {"size": 3}}, {"rand_augment": {"num_ops": 1}}]
+    lab.new({**QUICK, "data.transform": steps})
+    lab.new({**QUICK, "data.transform": steps})
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 11))  # in the second epoch
+    assert lab.run("e0001").end["weights"] == lab.run("e0002").end["weights"]
+    assert lab.run("e0001").effective["settings"]["data"]["transform"] == steps
+
+
 def test_a_network_of_ones_own_that_changed_is_not_gone_on_with(lab):
     (lab.folder / "my_net.py").write_text(OWN)
     lab.new({**QUICK, "model": "my_net.py:Net"})
@@ -261,9 +272,9 @@ def test_a_run_that_diverges_says_so_in_numbers_and_goes_on(lab):
 def test_a_run_that_fails_says_why(lab):
     (lab.folder / "my_net.py").write_text(OWN.replace("return self.net(x)", "assert not self.training, 'no luck'\n        return self.net(x)"))
     lab.new({**QUICK, "model": "my_net.py:Net"})
-    with pytest.raises(AssertionError, match="no luck"):
+    with pytest.raises(RunError, match=r"my_net\.py:Net failed: my_net\.py:\d+: AssertionError: no luck"):
         lab.run("e0001")
-    assert lab.runs("e0001")[0].state() == "failed: AssertionError: no luck"
+    assert "no luck" in lab.runs("e0001")[0].state()
 
 
 def test_no_batch_is_left(lab):
@@ -346,3 +357,116 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(lab, monkeyp
     assert lab.runs("e0002")[0].status == "failed"
     run = lab.run("e0002")
     assert (run.folder / "record.jsonl").read_bytes() == (undisturbed.folder / "record.jsonl").read_bytes()
+
+
+def make_photos(folder, count=30) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for c in "ab":
+        (folder / c).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(rng.integers(0, 255, (12, 12, 3), np.uint8)).save(folder / c / f"{i}.png")
+
+
+def test_streamed_images_train_and_resume_as_those_in_memory(lab, tmp_path):
+    make_photos(tmp_path / "photos")
+    more = {"data": str(tmp_path / "photos"), "train.batch_size": 8, "data.transform": "augment", "train.train_accuracy": "second_pass"}
+    lab.new({**QUICK, **more})
+    for workers in (0, 2):
+        lab.new({"data.storage": "stream", "data.num_workers": workers, "train.tensorboard": True}, parent="e0001")
+    expected = (lab.run("e0001").folder / "record.jsonl").read_bytes()
+    for name in ("e0002", "e0003"):
+        for at in (3, 6):
+            stop = Stop()
+            with pytest.raises(Interrupted):
+                lab.run(name, stop=stop, watcher=StopAt(stop, at))
+        assert (lab.run(name).folder / "record.jsonl").read_bytes() == expected
+        assert not [w for w in lab.runs(name)[0].warnings if "not exact" in w]
+
+
+def test_each_run_has_its_own_number_of_threads(lab):
+    default = torch.get_num_threads()
+    lab.new({**QUICK, "train.epochs": 1})
+    lab.new({"train.num_threads": 0}, parent="e0001")
+    lab.run("e0001")
+    from zhurnal.train import run as running
+
+    assert lab.run("e0002").effective["num_threads"] == running._NUM_THREADS
+    torch.set_num_threads(default)
+
+
+def test_a_file_imported_by_ones_own_is_saved_and_compared(lab):
+    (lab.folder / "width.py").write_text("WIDTH = 4\n")
+    (lab.folder / "my_net.py").write_text("from width import WIDTH\n" + OWN.replace("width=4", "width=WIDTH"))
+    lab.new({**QUICK, "model": "my_net.py:Net"})
+    lab.new({}, parent="e0001")
+    run = lab.run("e0001")
+    assert (run.folder / "sources" / "width.py").read_text() == "WIDTH = 4\n"
+    (lab.folder / "width.py").write_text("WIDTH = 32\n")
+    assert lab.run("e0002").effective["model"]["num_parameters"] > run.effective["model"]["num_parameters"]
+    assert list(lab.diff("e0001", "e0002")) == ["model.source"]
+
+
+def test_the_child_of_a_continued_experiment_continues_too(lab):
+    lab.new(QUICK)
+    lab.new({"train.epochs": 1}, continues="e0001")
+    assert lab.new({"optimizer.lr": 0.1}, parent="e0002").continues == "e0001"
+    assert lab.new({"optimizer.lr": 0.1}, parent="e0002", continues="none").continues is None
+
+
+def test_what_starts_from_itself_in_a_circle_is_told(lab):
+    lab.new(QUICK)
+    lab.new({}, parent="e0001")
+    lab.file("e0001").write_text(lab.file("e0001").read_text() + "continue: e0002\n")
+    with pytest.raises(ZhurnalError, match=r"circle|in turn"):
+        Lab(lab.folder).experiment("e0002")
+    lab.file("e0002").write_text("parent: e0001\nchanges:\n  model.weights: e0888:best\n")
+    lab.file("e0001").write_text(lab.file("e0001").read_text().replace("continue: e0002\n", ""))
+    with pytest.raises(ZhurnalError, match="e0888 does not exist"):
+        Lab(lab.folder).experiment("e0002")
+
+
+class StopInTest(Silent):
+    """Asks to stop when the test images are measured."""
+
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
+
+    def phase(self, name: str) -> None:
+        if name.startswith("testing"):
+            self.stop("enough")
+
+
+def test_the_test_pass_can_be_stopped_and_made_again(lab):
+    lab.new(QUICK)
+    lab.new({}, parent="e0001")
+    stop = Stop()
+    with pytest.raises(Interrupted, match="enough"):
+        lab.run("e0001", stop=stop, watcher=StopInTest(stop))
+    assert lab.runs("e0001")[0].status == "interrupted"
+    assert (lab.run("e0001").folder / "record.jsonl").read_bytes() == (lab.run("e0002").folder / "record.jsonl").read_bytes()
+
+
+def test_views_are_told_beside_the_plain_figure_and_change_nothing_else(lab):
+    lab.new(QUICK)
+    lab.new({"train.tta": "flip_shift"}, parent="e0001")
+    plain, views = lab.run("e0001"), lab.run("e0002")
+    assert plain.end["weights"] == views.end["weights"]
+    assert [{k: v for k, v in r.items() if k != "val_acc_tta"} for r in views.epochs] == plain.epochs
+    assert all(0 <= r["val_acc_tta"] <= 1 for r in views.epochs)
+    assert 0 <= views.test["test_acc_tta"] <= 1
+    assert "test_acc_tta" not in plain.test
+
+
+def test_class_weights_change_training(lab):
+    lab.new(QUICK)
+    lab.new({"loss.class_weights": [5, 1, 1, 1, 1, 1, 1, 1, 1, 1]}, parent="e0001")
+    assert lab.run("e0001").end["weights"] != lab.run("e0002").end["weights"]
+
+
+def test_mixing_changes_training(lab):
+    lab.new(QUICK)
+    lab.new({"train.cutmix": 1.0}, parent="e0001")
+    lab.new({"train.mixup": 1.0}, parent="e0001")
+    assert len({lab.run(e).end["weights"] for e in ("e0001", "e0002", "e0003")}) == 3

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from zhurnal.core.errors import DataError
-from zhurnal.train import random, transforms
+from zhurnal.train import image_ops, random, transforms
 from zhurnal.train.vision import torchvision
 
+# Brightness, contrast, saturation, hue of `augment`: center and largest deviation of the factor.
+JITTER = ((1.0, 0.3), (1.0, 0.1), (1.0, 0.2), (0.0, 0.2))
 SHAPES = [(3, 32, 32), (1, 28, 28), (3, 20, 33), (1, 8, 8)]
 
 
@@ -60,11 +62,11 @@ def test_crops_reach_every_offset_and_no_other():
 def test_color_operations_are_torchvisions(functional, shape, name):
     before = images(shape)
     number = ["brightness", "contrast", "saturation", "hue"].index(name)
-    center, by = transforms.JITTER[number]
-    given = [torch.full((len(before),), c, dtype=torch.float64) for c, _ in transforms.JITTER]
+    center, by = JITTER[number]
+    given = [torch.full((len(before),), c, dtype=torch.float64) for c, _ in JITTER]
     given[number] = factors(len(before), center - 2 * by, center + 2 * by)
     # The others at their center change nothing; hue at 0 is checked to be the identity below.
-    after = transforms.color_jitter(before, given, torch.zeros(len(before), dtype=torch.int64))
+    after = image_ops.color_jitter(before, given, torch.zeros(len(before), dtype=torch.int64))
     expected = torch.stack([getattr(functional, f"adjust_{name}")(image, f) for image, f in zip(before, given[number].tolist(), strict=True)])
     difference = (after.int() - expected.int()).abs()
     assert difference.max() <= 1
@@ -77,17 +79,17 @@ def test_color_operations_are_torchvisions(functional, shape, name):
 
 def test_color_jitter_in_the_middle_changes_nothing():
     before = images((3, 32, 32))
-    center = [torch.full((len(before),), c, dtype=torch.float64) for c, _ in transforms.JITTER]
+    center = [torch.full((len(before),), c, dtype=torch.float64) for c, _ in JITTER]
     for order in range(24):
-        assert torch.equal(transforms.color_jitter(before, center, torch.full((len(before),), order)), before)
+        assert torch.equal(image_ops.color_jitter(before, center, torch.full((len(before),), order)), before)
 
 
 def test_color_jitter_in_every_order_is_torchvisions(functional):
     import itertools
 
     before = images((3, 16, 16), num=24)
-    given = [factors(24, c - by, c + by, seed=i) for i, (c, by) in enumerate(transforms.JITTER)]
-    after = transforms.color_jitter(before, given, torch.arange(24))
+    given = [factors(24, c - by, c + by, seed=i) for i, (c, by) in enumerate(JITTER)]
+    after = image_ops.color_jitter(before, given, torch.arange(24))
     operations = (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation, functional.adjust_hue)
     for n, order in enumerate(itertools.permutations(range(4))):
         expected = before[n]
@@ -103,7 +105,7 @@ def test_color_jitter_in_every_order_is_torchvisions(functional):
 def test_rotation_is_torchvisions(functional, shape):
     before, angles = images(shape), factors(48, -30, 30)
     angles[5] = 0.0
-    after = transforms.rotate(before, angles)
+    after = image_ops.rotate(before, angles)
     expected = torch.stack([functional.rotate(image, angle) for image, angle in zip(before, angles.tolist(), strict=True)])
     assert (after != expected).float().mean() < 0.001  # a pixel half-way between two
     assert torch.equal(after[5], before[5])
@@ -113,7 +115,7 @@ def test_rotation_is_torchvisions(functional, shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_resize_is_torchvisions(functional, shape):
     size = [round(side * 35 / 32) for side in shape[1:]]
-    assert torch.equal(transforms.resize(images(shape), tuple(size)), functional.resize(images(shape), size))
+    assert torch.equal(image_ops.resize(images(shape), tuple(size)), functional.resize(images(shape), size))
 
 
 def test_augment_does_each_part_to_the_images_that_drew_it(functional):

@@ -3,9 +3,21 @@
 import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
-Int = Annotated[int, Strict()]
+
+def _whole(value: object) -> object:
+    """Take 1e3 and 30.0 as the whole numbers they are."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _text(value: object) -> object:
+    """Take a number where a text is wanted: a folder may be called 2024."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Int = Annotated[int, Strict(), BeforeValidator(_whole)]
+Path = Annotated[str, Strict(), BeforeValidator(_text)]
 Bool = Annotated[bool, Strict()]
 Str = Annotated[str, Strict()]
 Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -32,7 +44,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
     # Fields that belong to the section whichever part it names; the rest are the part's own options.
     common: ClassVar[frozenset[str]] = frozenset({"name"})
+    # Options of every part of the section that are not given to the part's function; a change of part keeps them and says so.
+    shared: ClassVar[frozenset[str]] = frozenset()
 
     def options(self) -> dict[str, Any]:
-        """Return the options of the part that this section names, without the section's common fields."""
-        return {k: v for k, v in self.model_dump().items() if k not in self.common}
+        """Return the options of the part that this section names, without the section's common and shared fields."""
+        return {k: v for k, v in self.model_dump().items() if k not in self.common | self.shared}

@@ -1,8 +1,14 @@
 """`loss`: what is minimized."""
 
-from pydantic import ConfigDict
+from typing import Annotated, Any, Literal
 
-from .base import Probability, Section, Str
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from .base import Float, Probability, Section, Str
+
+
+def _none(value: Any) -> Any:
+    return None if value == "none" else value
 
 
 class Loss(Section):
@@ -16,6 +22,10 @@ class CrossEntropy(Loss):
 
     name: Str = "cross_entropy"
     label_smoothing: Probability = 0.0
+    class_weights: Annotated[list[Annotated[Float, Field(gt=0)]] | Literal["balanced"] | None, BeforeValidator(_none)] = Field(
+        None,
+        description="weight of each class in training, not in validation: balanced, or a list such as [1, 1, 4]; scaled to 1 on average over images",
+    )
 
 
 class OwnLoss(Loss):

@@ -1,14 +1,24 @@
-"""`model`: which network, and how its weights start."""
+"""`model`: which network, how its weights start, and which of them stay as they are."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
 from ..text import did_you_mean, list_names
-from .base import Bool, Int, Section, Str
+from .base import Bool, Float, Int, Probability, Section, Str
 
-INITS = ("default", "kaiming", "xavier")
+INITS = ("default", "kaiming", "xavier", "orthogonal", "trunc_normal", "lsuv", "dirac", "whitening", "zero_gamma")
 INIT_ALIASES = {"resnet": "kaiming"}
+# Libraries whose networks can be named, as in `timm:resnet50`.
+LIBRARIES = ("timm", "torchvision")
+
+_FOREIGN = re.compile(rf"({'|'.join(LIBRARIES)}):[\w.\-]+")
+
+
+def is_foreign(name: str) -> bool:
+    """Return whether `name` is a network of a library, such as `timm:resnet50`."""
+    return _FOREIGN.fullmatch(name) is not None
 
 
 def _known_init(value: str) -> str:
@@ -21,12 +31,20 @@ def _known_init(value: str) -> str:
 class Model(Section):
     """Which network, how its weights start."""
 
-    common = frozenset({"name", "init", "weights"})
+    common = frozenset({"name", "init", "weights", "freeze", "unfreeze_epoch"})
     name: Str
     init: Annotated[Str, AfterValidator(_known_init)] = Field(
-        "default", description="default (PyTorch's), kaiming (the reference's `resnet`), xavier"
+        "default",
+        description="default (the network's own), kaiming (the reference's `resnet`), xavier, orthogonal, trunc_normal, lsuv, dirac, whitening "
+        "or zero_gamma",
     )
     weights: Str | None = Field(None, description="start from these weights: e0031:best, e0031:last, or a .pth file")
+    freeze: Annotated[Str, Field(min_length=1)] = Field(
+        "none", description="what keeps its weights: none, backbone (all but the last layer), or modules: features.0-10, or layer1,layer2"
+    )
+    unfreeze_epoch: Annotated[Int, Field(ge=2)] | None = Field(
+        None, description="from this epoch on, counted from 1, what `freeze` names trains too; none: never"
+    )
 
 
 class LeNet(Model):
@@ -49,22 +67,95 @@ class VggBn(Vgg):
     name: Str = "vgg_bn"
 
 
+class ResNet18(Model):
+    """ResNet-18 for small images: 3x3 stem, no max-pool (He et al. 2016; stem as in the CIFAR networks of its section 4.2)."""
+
+    name: Str = "resnet18"
+
+
+class ResNet20(Model):
+    """ResNet-20 for small images: three groups of 16, 32 and 64 channels (He et al. 2016, section 4.2)."""
+
+    name: Str = "resnet20"
+    shortcut: Literal["identity", "projection"] = Field(
+        "identity", description="where a shape changes: identity with zeros for new channels (the paper's option A), or a 1x1 convolution (B)"
+    )
+
+
+class ResNet9(Model):
+    """ResNet-9: two residual blocks, fast to train (David Page 2018, How to train your ResNet)."""
+
+    name: Str = "resnet9"
+    scale: Annotated[Float, Field(gt=0, le=100)] = Field(0.125, description="factor of the logits")
+
+
+class AirNet(Model):
+    """The small network of airbench: whitening first layer, three groups, GELU (Keller Jordan 2024, arXiv 2404.00498)."""
+
+    name: Str = "airnet"
+    width: Literal["small", 93, 94, 95] = Field(
+        94, description="channels of the groups: small 32/64/64, 93: 64/128/128, 94: 64/256/256, 95: 128/384/384"
+    )
+    scale: Literal["width"] | Annotated[Float, Field(gt=0, le=100)] = Field(
+        "width", description="factor of the logits: width (1 over the last group's channels, with Muon), or a number, such as 0.1111 (with SGD)"
+    )
+    bn_momentum: Annotated[Float, Field(gt=0, le=1)] = Field(
+        0.4, description="batch norm: share of a new batch in the running mean (PyTorch's meaning; the source's 0.6 is the share of the old)"
+    )
+    bn_eps: Annotated[Float, Field(gt=0, le=1)] = Field(1e-12, description="batch norm: added to the variance")
+
+
+class ViT(Model):
+    """A small vision transformer, normalization first (Dosovitskiy et al. 2021)."""
+
+    name: Str = "vit"
+    patch_size: Annotated[Int, Field(ge=1, le=64)] = Field(4, description="height and width of a patch in pixels; must divide those of the image")
+    width: Annotated[Int, Field(ge=1, le=4096)] = Field(192, description="features of a token; a multiple of num_heads")
+    depth: Annotated[Int, Field(ge=1, le=64)] = Field(6, description="blocks")
+    num_heads: Annotated[Int, Field(ge=1, le=64)] = Field(3, description="attention heads of a block")
+    mlp_ratio: Annotated[Float, Field(gt=0, le=16)] = Field(4.0, description="width of a block's hidden layer, over the width of a token")
+    dropout: Probability = Field(0.0, description="after the positions, and at the end of each branch of a block")
+
+
 class OwnModel(Model):
     """A network of your own, `my_net.py:Net`; its options are the keyword arguments of its builder."""
 
     model_config = ConfigDict(extra="allow")
 
 
-MODELS: dict[str, type[Section]] = {"lenet": LeNet, "vgg": Vgg, "vgg_bn": VggBn}
+class ForeignModel(Model):
+    """A network of timm or torchvision, `timm:resnet50`, with a new head; further options are the library's for it."""
+
+    model_config = ConfigDict(extra="allow")
+    common = Model.common | {"pretrained", "input_size"}
+    pretrained: Bool = Field(False, description="start from the library's weights, where they are on this machine, or from the file `weights`")
+    input_size: Annotated[Int, Field(ge=4, le=2048)] | None = Field(
+        None, description="height and width that the network gets its images resized to; none: as they are, where it takes them"
+    )
+
+
+MODELS: dict[str, type[Section]] = {
+    "lenet": LeNet,
+    "vgg": Vgg,
+    "vgg_bn": VggBn,
+    "resnet18": ResNet18,
+    "resnet20": ResNet20,
+    "resnet9": ResNet9,
+    "airnet": AirNet,
+    "vit": ViT,
+}
 
 
 # --- networks for clips ----------------------------------------------------------------------------------------------------------------------
 
 
+# Networks for images that can be averaged over frames: all but those whose start looks at images.
+FRAME_MODELS = tuple(name for name in MODELS if name != "airnet")
+
+
 def _known_frame_model(value: str) -> str:
-    names = [n for n in MODELS if n not in VIDEO_MODELS]
-    if value not in names:
-        raise ValueError(f"'{value}' is none of {list_names(names)}{did_you_mean(value, names)}")
+    if value not in FRAME_MODELS:
+        raise ValueError(f"'{value}' is none of {list_names(FRAME_MODELS)}{did_you_mean(value, FRAME_MODELS)}")
     return value
 
 

@@ -1,10 +1,17 @@
 """`train`: how long, in which batches, on what."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from .base import Bool, Float, Int, Section, Str
+
+
+def _known_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise ValueError(f"'{value}' is none of auto, cpu, cuda or cuda:1")
+    return value
 
 
 class Train(Section):
@@ -24,11 +31,23 @@ class Train(Section):
     early_stopping: Annotated[Int, Field(gt=0)] | None = Field(
         None, description="stop when validation accuracy has not risen for this many epochs; none trains all epochs"
     )
+    mixup: Annotated[Float, Field(ge=0, le=100)] = Field(
+        0.0, description="mix images of a batch in pairs, by a weight of Beta(alpha, alpha) with this alpha; 0 for none"
+    )
+    cutmix: Annotated[Float, Field(ge=0, le=100)] = Field(
+        0.0, description="put a box of another image of the batch into each, sized by a weight of Beta(alpha, alpha); 0 for none"
+    )
+    mix_probability: Annotated[Float, Field(gt=0, le=1)] = Field(
+        1.0, description="probability that a batch is mixed; with mixup and cutmix, each of the two is as likely"
+    )
+    tta: Annotated[Literal["none", "flip", "flip_shift"], BeforeValidator(lambda value: value or "none")] = Field(
+        "none", description="also measure the mean over views of each image: flip 2, flip_shift 6 of them; beside the plain figure, never instead"
+    )
     train_accuracy: Literal["running", "second_pass"] = Field(
         "running", description="measure training accuracy while training, or by a second pass over the training images after each epoch"
     )
     log_every: Annotated[Int, Field(gt=0)] = Field(10, description="iterations between two rows of the running loss")
-    device: Annotated[Str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field("auto", description="auto, cpu, cuda or cuda:1")
+    device: Annotated[Str, AfterValidator(_known_device)] = Field("auto", description="auto, cpu, cuda or cuda:1")
     num_threads: Annotated[Int, Field(ge=0, le=1024)] = Field(0, description="processor threads; 0 takes PyTorch's default")
     checkpoint_seconds: Annotated[Float, Field(ge=0)] = Field(10.0, description="save the state for resume this often, in seconds")
     tensorboard: Bool = Field(True, description="write TensorBoard events beside the record")

@@ -70,7 +70,7 @@ def from_torchvision(name: str, root: Path, download: bool, progress: Progress) 
         if not download:
             state = "damaged or incomplete" if (root / folder).exists() else "not there"
             raise DataError(
-                f"data.name is {name}, but {root / folder} is {state} ({error}); download it with `zhurnal run e0001 --download` "
+                f"data.name is {name}, but {root / folder} is {state} ({error}); download it with `zhurnal run EXPERIMENT --download` "
                 f"(the experiment you want to run), or put its files there"
             ) from error
         train, test = _download(dataset, name, folder, root, progress)
@@ -80,10 +80,12 @@ def from_torchvision(name: str, root: Path, download: bool, progress: Progress) 
     return from_arrays(name, tuple(train.classes), pixels_NCHW, labels_N, is_test_N)
 
 
-def from_arrays(name: str, classes: tuple[str, ...], pixels_NCHW: Tensor, labels_N: Tensor, is_test_N: Tensor) -> Loaded:
+def from_arrays(
+    name: str, classes: tuple[str, ...], pixels_NCHW: Tensor, labels_N: Tensor, is_test_N: Tensor, is_val_N: Tensor | None = None
+) -> Loaded:
     """Return a data set held in memory."""
     digest = hashlib.sha256()
-    for array in (pixels_NCHW, labels_N, is_test_N):
+    for array in (pixels_NCHW, labels_N, is_test_N, *(() if is_val_N is None else (is_val_N,))):
         digest.update(f"{array.dtype} {tuple(array.shape)}".encode())
         digest.update(array.contiguous().numpy().data)
     return Loaded(
@@ -96,6 +98,7 @@ def from_arrays(name: str, classes: tuple[str, ...], pixels_NCHW: Tensor, labels
         moments_NC2=moments_of(pixels_NCHW),
         fingerprint=digest.hexdigest(),
         notes=(),
+        is_val_N=is_val_N,
     )
 
 

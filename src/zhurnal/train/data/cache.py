@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 
 
 def load(folder: Path, key: str, pixels: bool) -> tuple[dict[str, Any], np.ndarray | None] | None:
@@ -56,6 +56,7 @@ def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
             fill(file)
             file.flush()
             os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ Legend: N images that can be used, C channels, H height, W width.
 import base64
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from . import cache as cached
 from .decode import BadImage, Decoded, decode, strict_pillow
 from .images import Images, Shape, Streamed, Workers, in_memory
 from .loaded import Loaded, moments_of
-from .source import Source, name_some, scan
+from .source import MOST_NAMED, Source, name_some
 
+MOST_BAD_NAMED = 1000
 _CHUNK = 8_000_000  # bytes of pixels that a thread decodes before it reports
 
 
@@ -39,13 +41,13 @@ class _Checked:
     pixels_NCHW: np.ndarray | None
 
 
-def load(data: Data, path: Path, cache: Path, progress: Progress, fits: Callable[[int], bool]) -> Loaded:
-    """Return the images of a folder or zip, in memory if they are to be there or `fits(bytes)` says so.
+def load(data: Data, source: Source, cache: Path, progress: Progress, fits: Callable[[int], bool]) -> Loaded:
+    """Return the images of a source, in memory if they are to be there or `fits(bytes)` says so.
 
     Raises:
-        DataError: the layout is wrong, images cannot be read (unless they are to be skipped), or sizes differ.
+        DataError: images cannot be read (unless they are to be skipped), or sizes differ.
     """
-    source = scan(path, cache, progress)
+    path = source.path
     notes = list(source.notes)
     with strict_pillow():
         size = _first_size(source, data)
@@ -65,7 +67,8 @@ def load(data: Data, path: Path, cache: Path, progress: Progress, fits: Callable
             _stop_at_bad(source, data, checked.bad)
     if checked.bad:
         names = [f"{source.names[i]} ({reason})" for i, reason in sorted(checked.bad.items())]
-        notes.append(f"skipped {count(len(names), 'image')}: {name_some(names)}")
+        all_named = "" if len(names) <= MOST_NAMED else " (data.bad_images=stop names each)"
+        notes.append(f"skipped {count(len(names), 'image')}: {name_some(names)}{all_named}")
     numbers_N = torch.tensor([i for i in range(len(source.names)) if i not in checked.bad])
     if checked.pixels_NCHW is not None:
         images: Images = in_memory(torch.from_numpy(checked.pixels_NCHW))
@@ -82,11 +85,13 @@ def load(data: Data, path: Path, cache: Path, progress: Progress, fits: Callable
         moments_NC2=checked.moments_NC2,
         fingerprint=source.fingerprint,
         notes=tuple(notes),
+        is_val_N=torch.tensor(source.is_val)[numbers_N] if source.is_val else None,
     )
 
 
 def _streamed(source: Source, data: Data, shape: Shape, numbers_N: Tensor) -> Streamed:
     numbers = numbers_N.tolist()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # for good, as threads decode from now on; all images were looked at before
 
     def decode_row(row: int) -> Tensor:
         number = numbers[row]
@@ -109,10 +114,10 @@ def _stop_at_bad(source: Source, data: Data, bad: dict[int, str]) -> None:
     lines = [f"{source.names[i]} {reason}" for i, reason in sorted(bad.items())]
     if data.bad_images == "stop":
         way_out = "mend or remove them, or set data.bad_images=skip"
-        raise DataError(f"{source.path}: {count(len(bad), 'image')} cannot be used; {way_out}:\n  " + name_some(lines, "\n  "))
+        raise DataError(f"{source.path}: {count(len(bad), 'image')} cannot be used; {way_out}:\n  " + name_some(lines, "\n  ", MOST_BAD_NAMED))
     left = {source.labels[i] for i in range(len(source.names)) if i not in bad and not source.is_test[i]}
     if lost := [name for label, name in enumerate(source.classes) if label not in left]:
-        raise DataError(f"{source.path}: no training image can be read of {name_some(lost)}:\n  " + name_some(lines, "\n  "))
+        raise DataError(f"{source.path}: no training image can be read of {name_some(lost)}:\n  " + name_some(lines, "\n  ", MOST_BAD_NAMED))
 
 
 def _first_size(source: Source, data: Data) -> tuple[int, int]:
@@ -127,7 +132,7 @@ def _first_size(source: Source, data: Data) -> tuple[int, int]:
         except BadImage as error:
             bad[number] = str(error)
     lines = [f"{source.names[i]} {reason}" for i, reason in bad.items()]
-    raise DataError(f"{source.path}: none of its {len(bad):,} images can be used:\n  " + name_some(lines, "\n  "))
+    raise DataError(f"{source.path}: none of its {len(bad):,} images can be used:\n  " + name_some(lines, "\n  ", MOST_BAD_NAMED))
 
 
 def _decode(source: Source, number: int, data: Data) -> Decoded:

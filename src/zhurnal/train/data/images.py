@@ -99,7 +99,7 @@ class Streamed:
             DataError: a file cannot be read any more.
         """
         rows = self.rows_N[indices_N].tolist()
-        images_NCHW = np.empty((len(rows), *self.shape), np.uint8)  # a tensor made in inference mode could not be filled by other threads
+        images_NCHW = np.empty((len(rows), *self.shape), np.uint8)  # no tensor: one made in inference mode is read-only in other threads
 
         def work(position: int) -> None:
             images_NCHW[position] = self.decode(rows[position]).numpy()
@@ -136,7 +136,8 @@ class Split:
 class Prepared:
     """A data set, ready to train on. `mean` and `std` are of pixels between 0 and 1, one for each channel; None leaves pixels unnormalized.
 
-    `fingerprint` is the SHA-256 of the content, whatever the settings; `notes` are sentences that a reader of the results should see.
+    `fingerprint` is the SHA-256 of the content, whatever the settings; `notes` are sentences that a reader of the results should
+    see.
     """
 
     name: str
@@ -150,3 +151,4 @@ class Prepared:
     fingerprint: str
     notes: tuple[str, ...]
     decoder: str | None = None  # what decoded video, with its version
+    validation: str = ""  # what the validation images are: `test`, `10 % of the training images`, `the set's own`

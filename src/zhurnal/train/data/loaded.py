@@ -32,6 +32,7 @@ class Loaded:
     notes: tuple[str, ...]
     per_group: int = 1  # so many samples one after the other belong together (clips of a video), and are never split
     decoder: str | None = None  # what decoded video, with its version
+    is_val_N: Tensor | None = None  # bool; None where the set has no validation part of its own
 
 
 def moments_of(pixels_NCHW: Tensor) -> Tensor:

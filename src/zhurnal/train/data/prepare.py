@@ -14,12 +14,14 @@ from torch import Tensor
 
 from ...core.errors import DataError
 from ...core.progress import Progress, silent
-from ...core.settings import DATASETS, Clips, Data, MovingShapes, Normalize
+from ...core.settings import DATASETS, FROM_PATH, Clips, Data, MovingShapes, Normalize
 from ...core.text import did_you_mean, list_names
-from . import builtin, clips, folder, moving, splits
+from .. import own
+from . import arrays, builtin, clips, folder, given, huggingface, moving, penn_fudan, splits, table
 from . import cache as cached
 from .images import InMemory, Prepared, Split
 from .loaded import Loaded, fit, mean_std, moments_of
+from .source import Source, scan
 
 MEMORY_SHARE = 0.4  # of the memory that can still be taken
 _SECONDS = 0.1  # between two reports of progress
@@ -42,6 +44,7 @@ def prepare(data: Data, *, root: Path, base: Path, cache: Path, download: bool =
     problems, notes = [], [*loaded.notes]
     test_rows = loaded.is_test_N.nonzero()[:, 0]
     train_rows = (~loaded.is_test_N).nonzero()[:, 0]
+    validation = "test" if data.validation == "test" else f"{100 * data.validation:g} % of the training images"
     if data.validation == "test":
         val_rows, test = test_rows, None
         notes.append("validation: the test images; the best epoch is chosen on them, so their accuracy flatters")
@@ -49,6 +52,11 @@ def prepare(data: Data, *, root: Path, base: Path, cache: Path, download: bool =
             problems.append(
                 f"data.validation is test, but {loaded.name} has no test images; give a part of the training images, such as data.validation=0.1"
             )
+    elif loaded.is_val_N is not None and bool(loaded.is_val_N.any()):
+        val_rows, train_rows = loaded.is_val_N.nonzero()[:, 0], (~loaded.is_test_N & ~loaded.is_val_N).nonzero()[:, 0]
+        test = _split(loaded, test_rows) if len(test_rows) else None
+        validation = "the set's own"
+        notes.append(f"validation: the set's own {len(val_rows):,} images; data.validation={data.validation:g} and data.split_seed have no effect")
     else:
         rest, held_out = _hold_out(loaded, train_rows, data)
         train_rows, val_rows = train_rows[rest], train_rows[held_out]
@@ -82,6 +90,7 @@ def prepare(data: Data, *, root: Path, base: Path, cache: Path, download: bool =
         fingerprint=loaded.fingerprint,
         notes=tuple(notes),
         decoder=loaded.decoder,
+        validation=validation,
     )
 
 
@@ -101,23 +110,51 @@ def _load(data: Data, root: Path, base: Path, cache: Path, download: bool, progr
     def fits(num_bytes: int) -> bool:
         return num_bytes < MEMORY_SHARE * available
 
-    if isinstance(data, Clips):
-        return clips.load(data, base / Path(data.path or "").expanduser(), cache, _seldom(progress), fits)
+    report = _seldom(progress)
     if isinstance(data, MovingShapes):
         return moving.load(data)
-    if data.name == "folder":
+    if data.name in FROM_PATH:
         if data.path is None:
-            raise DataError("data.path is none, must be a folder or zip of images where data.name is folder: set data.path=my_images")
-        return folder.load(data, base / Path(data.path).expanduser(), cache, _seldom(progress), fits)
+            raise DataError(f"data.path is none, must be {FROM_PATH[data.name]} where data.name is {data.name}: set data.path")
+        path = base / Path(data.path).expanduser()
+        if isinstance(data, Clips):
+            return clips.load(data, path, cache, report, fits)
+        if data.name == "npz":
+            loaded = arrays.load_npz(path, lambda n: data.storage == "memory" or fits(n))
+            return fit(_note_unused(loaded, data, with_path=True), data.image_size, data.channels, lambda n: data.storage == "memory" or fits(n))
+        return folder.load(data, _source(data, path, cache, report), cache, report, fits)
+    own_part = own.find("data", data.name, base)
+    if own_part is not None:
+        root = base / Path(data.path).expanduser() if data.path else root
+        return given.load_given(own_part, data, root, cache, report, fits)
     if data.name == "digits":
         loaded = builtin.digits()
     elif data.name in builtin.TORCHVISION:
-        loaded = builtin.from_torchvision(data.name, root, download, _seldom(progress))
+        loaded = builtin.from_torchvision(data.name, root, download, report)
     else:
         raise DataError(f"data.name is '{data.name}', which is none of {list_names(DATASETS)}{did_you_mean(data.name, DATASETS)}")
-    unused = [(f"data.path={data.path}", data.path is not None), ("data.storage=stream", data.storage == "stream")]
-    notes = tuple(f"{setting} has no effect: {data.name} is read whole, from its own files" for setting, is_set in unused if is_set)
     loaded = fit(loaded, data.image_size, data.channels, lambda n: data.storage == "memory" or fits(n))
+    return _note_unused(loaded, data, with_path=False)
+
+
+def _source(data: Data, path: Path, cache: Path, progress: Progress) -> Source:
+    """Return the images that a path names; one line for each kind."""
+    match data.name:
+        case "table":
+            return table.scan_table(path, data.label_column, cache, progress)
+        case "dtd":
+            return table.scan_dtd(path, data.partition or 1, cache, progress)
+        case "penn_fudan":
+            return penn_fudan.scan_penn_fudan(path, progress)
+        case "huggingface":
+            return huggingface.scan_huggingface(path, data.label_column)
+        case _:
+            return scan(path, cache, progress)
+
+
+def _note_unused(loaded: Loaded, data: Data, *, with_path: bool) -> Loaded:
+    unused = [(f"data.path={data.path}", data.path is not None and not with_path), ("data.storage=stream", data.storage == "stream")]
+    notes = tuple(f"{setting} has no effect: {data.name} is read whole, from its own files" for setting, is_set in unused if is_set)
     return replace(loaded, notes=(*loaded.notes, *notes))
 
 

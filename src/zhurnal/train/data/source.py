@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import threading
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +25,7 @@ from .decode import SUFFIXES, BadImage
 
 LARGEST_FILE = 256_000_000  # bytes, uncompressed
 MOST_NAMED = 20
-_NO_FILE = -1  # the size of a link to nowhere or a pipe: an image that cannot be read, not an absent one
+NO_FILE = -1  # the size of a link to nowhere or a pipe: an image that cannot be read, not an absent one
 _LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 
@@ -71,6 +72,7 @@ class Source:
     fingerprint: str
     notes: tuple[str, ...]
     read: Callable[[int], bytes]
+    is_val: tuple[bool, ...] = ()  # empty where the set has no validation part of its own
     depth: int = 1  # so many parts of a name come before what is inside a class
 
 
@@ -88,7 +90,7 @@ def scan(path: Path, cache: Path, progress: Progress, kind: Kind = IMAGES) -> So
     listing = _list_zip(path) if is_zip else _list_folder(path)
     images, classes, notes = _layout(path, listing, kind)
     labels = {name: label for label, name in enumerate(classes)}
-    marks = [f"{f.mark:08x} {f.size}" for f in images] if is_zip else _hashes(path, images, cache, progress)
+    marks = [f"{f.mark:08x} {f.size}" for f in images] if is_zip else hashes(path, images, cache, progress)
     digest = hashlib.sha256()
     depth = _depth(listing)
     for image, mark in zip(images, marks, strict=True):
@@ -98,23 +100,29 @@ def scan(path: Path, cache: Path, progress: Progress, kind: Kind = IMAGES) -> So
         path=path,
         classes=classes,
         names=tuple("/".join(f.parts) for f in images),
-        labels=tuple(labels[f.parts[depth + split]] for f in images),
+        labels=tuple(labels[class_name(f.parts[depth + split])] for f in images),
         is_test=tuple(split and f.parts[depth] == "test" for f in images),
         fingerprint=digest.hexdigest(),
         notes=notes,
-        read=lambda number: _read(listing, images[number]),
+        read=lambda number: read_file(listing, images[number]),
         depth=depth + split + 1,
     )
 
 
-def name_some(lines: Sequence[str], sep: str = ", ") -> str:
-    """Return up to 20 of `lines`, cleaned for a terminal, and how many more there are."""
-    more = len(lines) - MOST_NAMED
-    return sep.join(printable(line) for line in lines[:MOST_NAMED]) + (f"{sep}and {more:,} more" if more > 0 else "")
+def class_name(folder: str) -> str:
+    """Return the class that a folder's name gives: composed characters (NFC), for macOS takes them apart; bytes that are no UTF-8 as `\\xe9`."""
+    return unicodedata.normalize("NFC", os.fsencode(folder).decode("utf-8", "backslashreplace"))
 
 
-def _read(listing: Listing, file: Found) -> bytes:
-    if file.size == _NO_FILE:
+def name_some(lines: Sequence[str], sep: str = ", ", most: int = MOST_NAMED) -> str:
+    """Return up to `most` of `lines`, cleaned for a terminal, and how many more there are."""
+    more = len(lines) - most
+    return sep.join(printable(line) for line in lines[:most]) + (f"{sep}and {more:,} more" if more > 0 else "")
+
+
+def read_file(listing: Listing, file: Found) -> bytes:
+    """Return a file's bytes, or raise BadImage where it has none, has too many or cannot be read."""
+    if file.size == NO_FILE:
         raise BadImage("is a link to nowhere, or no plain file")
     if file.size > LARGEST_FILE:
         raise BadImage(f"holds {file.size:,} bytes, more than {LARGEST_FILE // 1_000_000} MB")
@@ -148,7 +156,7 @@ def _list_folder(path: Path) -> Listing:
                         walk(Path(entry.path), inside, above | {(stat.st_dev, stat.st_ino)})
                 else:
                     stat = entry.stat(follow_symlinks=entry.is_file())
-                    files.append(Found(inside, stat.st_size if entry.is_file() else _NO_FILE, stat.st_mtime_ns))
+                    files.append(Found(inside, stat.st_size if entry.is_file() else NO_FILE, stat.st_mtime_ns))
 
     try:
         walk(path, (), frozenset())
@@ -242,14 +250,14 @@ def _layout(path: Path, listing: Listing, kind: Kind) -> tuple[list[Found], tupl
     inside = [f for f in listing.files if len(f.parts) > at + 1 and (not split or f.parts[depth] in parts_used)]
     images = [f for f in inside if _is_image(f, kind)]
     filled = {f.parts[: at + 1] for f in images}
-    classes = tuple(sorted({parts[at] for parts in class_folders if not split or parts[depth] == "train"}))
+    classes = tuple(sorted({class_name(parts[at]) for parts in class_folders if not split or parts[depth] == "train"}))
     problems = []
     if empty := ["/".join(parts) for parts in class_folders if parts not in filled]:
         problems.append(f"{path}: no {kind.many} in {name_some(empty)}; add some, or remove the folder{'s' if len(empty) > 1 else ''}")
     if len(classes) < 2:
         only = f", only {printable(classes[0])}" if classes else ""
         problems.append(f"{path}: has fewer than 2 classes{' in train' if split else ''}{only}; {wanted}")
-    if split and (unknown := sorted({parts[at] for parts in class_folders if parts[depth] == "test"} - set(classes))):
+    if split and (unknown := sorted({class_name(parts[at]) for parts in class_folders if parts[depth] == "test"} - set(classes))):
         problems.append(f"{path}: test has classes that train lacks: {name_some(unknown)}; add them to train, or remove them from test")
     if problems:
         raise DataError("\n".join(problems))
@@ -276,7 +284,7 @@ def _left_out(listing: Listing, inside: Iterable[Found], at: int, depth: int, sp
 # --- hashes of a folder's files --------------------------------------------------------------------------------------------------------------
 
 
-def _hashes(path: Path, images: list[Found], cache: Path, progress: Progress) -> list[str]:
+def hashes(path: Path, images: Sequence[Found], cache: Path, progress: Progress) -> list[str]:
     """Return the SHA-256 of each file's content; a file that cannot be read has none, and is found bad when it is decoded."""
     index = cache / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.files.json"
     known: dict[str, list[object]] = {}
@@ -290,7 +298,7 @@ def _hashes(path: Path, images: list[Found], cache: Path, progress: Progress) ->
         before = known.get("/".join(file.parts))
         if isinstance(before, list) and before[:2] == [file.size, file.mark] and len(before) == 3:
             return str(before[2])
-        if file.size == _NO_FILE:
+        if file.size == NO_FILE:
             return "unreadable"
         try:
             with path.joinpath(*file.parts).open("rb") as opened:

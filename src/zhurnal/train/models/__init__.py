@@ -15,20 +15,41 @@ from torch import nn
 from ...core import settings
 from ...core.errors import RunError
 from .. import random
-from ..init import INITS
-from ..own import Own, call_own, describe, load_own
+from ..init import INITS, NEEDS_IMAGES, Images
+from ..own import Own, call_own, describe, find
+from .airnet import airnet, airnet_init
+from .foreign import foreign, notes_of
 from .lenet import lenet
+from .resnet import resnet18, resnet20
+from .resnet9 import resnet9
 from .vgg import vgg, vgg_bn
 from .video import VIDEO_MODELS, check_kind
+from .vit import vit
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "vgg": vgg, "vgg_bn": vgg_bn} | VIDEO_MODELS
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "lenet": lenet,
+    "vgg": vgg,
+    "vgg_bn": vgg_bn,
+    "resnet18": resnet18,
+    "resnet20": resnet20,
+    "resnet9": resnet9,
+    "airnet": airnet,
+    "vit": vit,
+} | VIDEO_MODELS
+# Networks whose `init: default` is more than the defaults of their layers, and looks at training images.
+DEFAULT_INITS: dict[str, Callable[[nn.Module, Images], None]] = {"airnet": airnet_init}
+
+__all__ = ["DEFAULT_INITS", "MODELS", "build", "make", "notes_of"]
 
 
-def make(model: settings.Model, image: tuple[int, ...], num_classes: int, *, seed: int, base: Path) -> nn.Module:
-    """Return a network on the processor, in training mode, with initial weights; `model.weights` is the caller's to load.
+def make(model: settings.Model, image: tuple[int, ...], num_classes: int, *, seed: int, base: Path, images: Images | None = None) -> nn.Module:
+    """Return a network on the processor, in training mode, with initial weights; `model.weights` and `model.freeze` are the caller's to apply.
 
     A network of the user's own, `my_net.py:Net`, is called as `Net(image=..., num_classes=..., **options)`, with those of the first two that its
     signature names. Its weights depend on the seed alone as long as it draws them from torch's generator.
+
+    A network of a library, `timm:resnet50`, gets a new head, and its library's weights where `model.pretrained` asks for them; `notes_of` tells what
+    was adapted.
 
     Args:
         model: the section `model` of the settings.
@@ -36,25 +57,45 @@ def make(model: settings.Model, image: tuple[int, ...], num_classes: int, *, see
         num_classes: number of logits.
         seed: the run's seed.
         base: the lab's folder, to which the path of a network of the user's own is relative.
+        images: gives training images as the network gets them (`init.images_of`), for ways of initialization that look at them.
 
     Raises:
-        SettingsError: a network of the user's own that is not there or does not take its options.
-        RunError: it cannot be built, fails on images of that shape, or gives something else than logits of shape (N, num_classes).
+        SettingsError: a network of the user's own, or of a library, that is not there or does not take its options.
+        RunError: it cannot be built, fails on images of that shape, gives something else than logits of shape (N, num_classes), or its
+            initialization needs images and there are none.
     """
-    own = load_own(model.name, base) if settings.is_own(model.name) else None
-    if own is None:
-        check_kind(model.name, image)
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also seed CUDA's generators; networks are built on the processor.
         torch.default_generator.manual_seed(random.seed_of(seed, random.INIT))
-        if own is None:
-            network = MODELS[model.name](image, num_classes, **model.options())
+        network = build(model, image, num_classes, base=base)
+        own_init = DEFAULT_INITS.get(model.name) if model.init == "default" else None
+        if own_init is None and model.init not in NEEDS_IMAGES:
+            INITS[model.init](network)
+        elif len(image) == 4:
+            raise RunError(f"model.init={model.init} of {model.name} looks at training images, and the data are clips: use another model.init")
+        elif images is None:
+            raise RunError(f"model.init={model.init} of {model.name} looks at training images, and there are none here: use another model.init")
         else:
-            network = call_own(own, "model", model.options(), offered={"image": image, "num_classes": num_classes})
-            if not isinstance(network, nn.Module):
-                raise RunError(f"{model.name} returns a {type(network).__name__}, must be or return a torch.nn.Module")
-        _check(network, model.name, image, num_classes, own)  # before init: lazy layers get their weights in the first pass
-        INITS[model.init](network)
+            (own_init or INITS[model.init])(network, images)
+    return network
+
+
+def build(model: settings.Model, image: tuple[int, ...], num_classes: int, *, base: Path) -> nn.Module:
+    """Return the network before `model.init`, with weights from torch's generator as it is; otherwise as `make`."""
+    own = find("model", model.name, base)
+    if own is not None:
+        network = call_own(own, "model", model.options(), offered={"image": image, "num_classes": num_classes})
+        if not isinstance(network, nn.Module):
+            raise RunError(f"{model.name} returns a {type(network).__name__}, must be or return a torch.nn.Module")
+        _check(network, model.name, image, num_classes, own)
+        return network
+    check_kind(model.name, image)
+    if isinstance(model, settings.ForeignModel):
+        channels, height, width = image
+        network = foreign(model, (channels, height, width), num_classes, base)
+    else:
+        network = MODELS[model.name](image, num_classes, **model.options())
+    _check(network, model.name, image, num_classes, own)  # before init: lazy layers get their weights in the first pass
     return network
 
 

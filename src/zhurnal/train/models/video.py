@@ -1,7 +1,7 @@
 """Networks for clips: a small (2+1)D network, networks for images averaged over frames, and torchvision's video networks.
 
 Promises: they take clips_NTCHW with any number of frames from 1 on; what they do to a clip to make it fit (color from gray, another size) is told in
-their attribute `notes`, a tuple of sentences.
+their attribute `adapted`, a tuple of sentences.
 
 Legend: N clips, T frames, C channels, H height, W width, K classes.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import RunError
+from ...core.settings import FRAME_MODELS
 
 Clip = tuple[int, int, int, int]
 
@@ -99,7 +100,7 @@ class Fitted(nn.Module):
             notes.append(f"clips of {length} frames are brought to {size[0]} for the network, by repeating or leaving out frames evenly")
         if size is not None and size[1:] != (height, width):
             notes.append(f"frames of {height}x{width} pixels are resized to {size[1]}x{size[2]} for the network, bilinearly")
-        self.notes = tuple(notes)
+        self.adapted = tuple(notes)
 
     def forward(self, clips_NTCHW: Tensor) -> Tensor:
         """Return logits_NK."""
@@ -166,6 +167,7 @@ def check_kind(name: str, image: tuple[int, ...]) -> None:
         )
     if name not in VIDEO_MODELS and len(image) == 4:
         raise RunError(
-            f"model {name} takes images, but the data are clips of {image[0]} frames ({shape}): set model=frame_average model.frame_model={name} "
-            "to average it over frames, or take a network for clips, such as model=r2plus1d"
+            f"model {name} takes images, but the data are clips of {image[0]} frames ({shape}): set model=frame_average "
+            f"model.frame_model={name if name in FRAME_MODELS else 'lenet'} to average it over frames, or take a network for clips, such as "
+            "model=r2plus1d"
         )

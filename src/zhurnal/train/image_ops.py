@@ -1,0 +1,163 @@
+"""Operations on uint8 images, each image with its own parameters: what the steps of a transform are made of.
+
+Promises:
+- row n of a result depends on row n of what is given alone, bit for bit, whatever else is in the batch. So only operations that round each number
+  by itself are used: no fused multiply-add, no floating-point sums, no vectorized sine;
+- the operations are those of torchvision.transforms.v2 on uint8 tensors (the tests compare);
+- they work on the device the images are on, and leave the images they are given as they are.
+
+Legend: N images, C channels, H height, W width, M the images of a batch that drew an operation.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def pad(images_NCHW: Tensor, vertical: int, horizontal: int, mode: str = "zero") -> Tensor:
+    """Return the images with so many more pixels at top and bottom, left and right: black, or (`reflect`) mirrored at the border pixel."""
+    if mode == "zero":
+        return torch.nn.functional.pad(images_NCHW, (horizontal, horizontal, vertical, vertical))
+    height, width = images_NCHW.shape[2:]
+    rows, cols = (
+        torch.arange(-by, side + by, device=images_NCHW.device).abs_() for side, by in ((height, vertical), (width, horizontal))
+    )  # -2 -1 0 1 ... is 2 1 0 1 ...
+    rows, cols = torch.minimum(rows, 2 * (height - 1) - rows), torch.minimum(cols, 2 * (width - 1) - cols)
+    return images_NCHW[:, :, rows[:, None], cols]
+
+
+def crop(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tuple[int, int], flips_N: Tensor | None = None) -> Tensor:
+    """Return the window of `size` (height, width) that begins at (tops, lefts), int64, mirrored left to right where `flips_N` is true."""
+    num, channels, _, width = images_NCHW.shape
+    rows_H, cols_W = torch.arange(size[0], device=tops_N.device), torch.arange(size[1], device=tops_N.device)
+    cols_NW = cols_W.expand(num, -1) if flips_N is None else torch.where(flips_N[:, None], cols_W.flip(0), cols_W)
+    at_NHW = ((tops_N[:, None] + rows_H) * width)[:, :, None] + (lefts_N[:, None] + cols_NW)[:, None, :]
+    at_N1P = at_NHW.view(num, 1, size[0] * size[1]).to(images_NCHW.device)
+    return images_NCHW.flatten(2).gather(2, at_N1P.expand(-1, channels, -1)).view(num, channels, *size)
+
+
+def resize(images_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the images in `size` (height, width): bilinear, antialiased."""
+    native = images_NCHW.device.type == "cpu"  # elsewhere torch resizes floats only
+    resized = torch.nn.functional.interpolate(images_NCHW if native else images_NCHW.float(), size, mode="bilinear", antialias=True)
+    return resized if native else resized.round_().to(torch.uint8)
+
+
+def rotate(images_NCHW: Tensor, angles_N: Tensor) -> Tensor:
+    """Turn each image counter-clockwise by its angle in degrees around its center: nearest pixel, black where there is none."""
+    turns = [(math.cos(r), math.sin(r)) for r in (math.radians(angle) for angle in angles_N.tolist())]
+    return affine(images_NCHW, torch.tensor([(cos, -sin, 0.0, sin, cos, 0.0) for cos, sin in turns], dtype=torch.float64).view(-1, 6))
+
+
+def affine(images_NCHW: Tensor, matrices_N6: Tensor) -> Tensor:
+    """Return images whose pixel (x, y) is the nearest to (a x + b y + c, d x + e y + f) before, black where there is none.
+
+    x and y count pixels from the center to the right and down; matrices_N6 holds a to f for each image, float64.
+    """
+    num, channels, height, width = images_NCHW.shape
+    device = images_NCHW.device
+    a, b, c, d, e, f = (column_N.to(device).view(-1, 1, 1) for column_N in matrices_N6.unbind(1))
+    y_H1 = (torch.arange(height, dtype=torch.float64, device=device) - (height - 1) / 2)[:, None]
+    x_1W = (torch.arange(width, dtype=torch.float64, device=device) - (width - 1) / 2)[None, :]
+    cols_NHW = (a * x_1W + b * y_H1 + c + (width - 1) / 2).round_().long()
+    rows_NHW = (d * x_1W + e * y_H1 + f + (height - 1) / 2).round_().long()
+    inside_NHW = (cols_NHW >= 0) & (cols_NHW < width) & (rows_NHW >= 0) & (rows_NHW < height)
+    at_N1P = (rows_NHW * width + cols_NHW).mul_(inside_NHW).view(num, 1, height * width)
+    turned = images_NCHW.flatten(2).gather(2, at_N1P.expand(-1, channels, -1)).view_as(images_NCHW)
+    return turned.mul_(inside_NHW[:, None])
+
+
+def erase(images_NCHW: Tensor, boxes_N4: Tensor, fill_C: Sequence[int]) -> Tensor:
+    """Return the images with a box of one color each: rows top to below bottom, columns left to below right, int64; a box may reach outside."""
+    height, width = images_NCHW.shape[2:]
+    top, left, bottom, right = (column_N.to(images_NCHW.device).view(-1, 1, 1) for column_N in boxes_N4.unbind(1))
+    rows_H1 = torch.arange(height, device=images_NCHW.device)[:, None]
+    cols_1W = torch.arange(width, device=images_NCHW.device)
+    covered_NHW = (rows_H1 >= top) & (rows_H1 < bottom) & (cols_1W >= left) & (cols_1W < right)
+    fill_C11 = torch.tensor(list(fill_C), dtype=torch.uint8, device=images_NCHW.device).view(-1, 1, 1)
+    return torch.where(covered_NHW[:, None], fill_C11, images_NCHW)
+
+
+def grayscale(images_NCHW: Tensor) -> Tensor:
+    """Return the images without color, in as many channels."""
+    return _gray(images_NCHW.float()).to(torch.uint8).expand_as(images_NCHW)
+
+
+ORDERS = tuple(itertools.permutations(range(4)))
+
+
+def color_jitter(images_NCHW: Tensor, factors: Sequence[Tensor | None], orders_N: Tensor) -> Tensor:
+    """Change brightness, contrast, saturation and hue of each image, in the order numbered `orders_N` (0 to 23).
+
+    `factors` holds those four for each image, float64: the first three multiply (1 changes nothing), hue is added, in turns of the color circle.
+    None leaves that one as it is.
+    """
+    values_NCHW = images_NCHW.float()
+    order_N4 = torch.tensor(ORDERS, device=orders_N.device)[orders_N]
+    for step in range(4):
+        for number, (operation, factors_N) in enumerate(zip((_brightness, _contrast, _saturation, _hue), factors, strict=True)):
+            if factors_N is None or (images_NCHW.shape[1] == 1 and operation in (_saturation, _hue)):  # gray has no saturation or hue
+                continue
+            rows_M = (order_N4[:, step] == number).nonzero()[:, 0]
+            if len(rows_M):
+                factors_M111 = factors_N[rows_M].to(values_NCHW.device).view(-1, 1, 1, 1)
+                there_M = rows_M.to(values_NCHW.device)
+                values_NCHW[there_M] = operation(values_NCHW[there_M], factors_M111)
+    return values_NCHW.to(torch.uint8)
+
+
+def adjust(kind: str, images_NCHW: Tensor, factors_N: Tensor) -> Tensor:
+    """Change one of brightness, contrast or saturation of each image by its factor, float64; 1 changes nothing."""
+    if kind == "saturation" and images_NCHW.shape[1] == 1:
+        return images_NCHW
+    operation = {"brightness": _brightness, "contrast": _contrast, "saturation": _saturation}[kind]
+    return operation(images_NCHW.float(), factors_N.to(images_NCHW.device).view(-1, 1, 1, 1)).to(torch.uint8)
+
+
+# These take and return float32 images that hold whole numbers from 0 to 255: as torchvision on uint8, each ends by cutting off the fraction.
+
+
+def _brightness(values_MCHW: Tensor, factors_M111: Tensor) -> Tensor:
+    return values_MCHW.mul_(factors_M111.float()).clamp_(0, 255).floor_()
+
+
+def _contrast(values_MCHW: Tensor, factors_M111: Tensor) -> Tensor:
+    gray_M1HW = _gray(values_MCHW)
+    # A sum of whole numbers below 2^53 is exact in float64, in any order; the mean is then rounded once.
+    mean_M111 = (gray_M1HW.sum((2, 3), keepdim=True, dtype=torch.float64) / gray_M1HW[0].numel()).float()
+    return _blend(values_MCHW, mean_M111, factors_M111)
+
+
+def _saturation(values_MCHW: Tensor, factors_M111: Tensor) -> Tensor:
+    return _blend(values_MCHW, _gray(values_MCHW), factors_M111)
+
+
+def _blend(values_MCHW: Tensor, other: Tensor, factors_M111: Tensor) -> Tensor:
+    return (other * (1 - factors_M111).float()).add(values_MCHW.mul_(factors_M111.float())).clamp_(0, 255).floor_()
+
+
+def _gray(values_MCHW: Tensor) -> Tensor:
+    """Return ITU-R 601 luma, as torchvision's rgb_to_grayscale, without its fraction."""
+    if values_MCHW.shape[1] == 1:
+        return values_MCHW
+    red, green, blue = (values_MCHW[:, c : c + 1] for c in range(3))
+    return (red * 0.2989).add_(green * 0.587).add_(blue * 0.114).floor_()
+
+
+def _hue(values_MCHW: Tensor, shifts_M111: Tensor) -> Tensor:
+    """Turn the color circle, through HSV and back (the formula with one expression for each channel: Wikipedia, "HSL and HSV", alternative form)."""
+    red, green, blue = values_MCHW.unbind(1)
+    low_MHW, high_MHW = torch.aminmax(values_MCHW, dim=1)
+    chroma_MHW = high_MHW - low_MHW
+    divisor_MHW = chroma_MHW.clamp(min=1)  # gray pixels have chroma 0 and keep their value whatever the hue
+    hue_MHW = torch.where(high_MHW == green, (blue - red) / divisor_MHW + 2, (red - green) / divisor_MHW + 4)
+    hue_MHW = torch.where(high_MHW == red, (green - blue) / divisor_MHW, hue_MHW)  # sixths of a turn, -1 to 5
+    hue_MHW = hue_MHW + (6 * shifts_M111[:, 0]).float()
+    position_M3HW = torch.tensor([5.0, 3.0, 1.0], device=values_MCHW.device).view(3, 1, 1) + hue_MHW[:, None]  # 5, 3, 1: red, green, blue
+    position_M3HW -= (position_M3HW / 6).floor_().mul_(6)
+    fall_M3HW = torch.minimum(position_M3HW, 4 - position_M3HW).clamp_(0, 1)
+    # 255.999 / 255: torchvision's way of making whole numbers of fractions.
+    return (high_MHW[:, None] - chroma_MHW[:, None] * fall_M3HW).mul_((256 - 1e-3) / 255).clamp_(0, 255).floor_()
