@@ -24,7 +24,7 @@ def section(kind, name, **options):
 SHAPES = {"vit": (3, 12, 8), "airnet": (3, 32, 32)} | dict.fromkeys(settings.VIDEO_MODELS, (3, 1, 9, 8))
 INITS = {"airnet": "kaiming"}
 # Rates at which each optimizer has done its work after the contract's 200 steps.
-RATES = {"adagrad": {"lr": 1.0}, "adadelta": {"lr": 40.0}, "muon": {"lr": 0.05, "other_lr": 0.05}}
+RATES = {"adagrad": {"lr": 1.0}, "adadelta": {"lr": 10.0}, "muon": {"lr": 0.05, "other_lr": 0.05}}
 
 
 LARGE = ("r3d_18", "mc3_18", "r2plus1d_18", "mvit_v2_s")  # test_video_models.py tries them

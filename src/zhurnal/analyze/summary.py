@@ -160,6 +160,12 @@ def test_acc(summary: Summary) -> Spread | None:
     return spread(summary, lambda run: value(run.test or {}, "test_acc"))
 
 
+def not_finite_since(summary: Summary) -> int | None:
+    """Return the first epoch whose training or validation loss is not finite, in any counted run; none where there is none."""
+    found = [r["epoch"] for run in summary.counted for r in run.epochs if r.get("train_loss") is None or r.get("val_loss") is None]
+    return min(found, default=None)
+
+
 def best_epochs(summary: Summary) -> tuple[int, ...]:
     """Return the epoch of the best validation accuracy of each counted run."""
     return tuple(found[0] for run in summary.counted if (found := best(run)))

@@ -70,12 +70,13 @@ def list_experiments(lab: Lab, names: Sequence[str]) -> None:
         runs = lab.runs(name)
         what = f"{e.parent}: {differences.short(e.changes) or 'no change'}" if e.parent else f"{e.settings.model.name} on {e.settings.data.name}"
         started = min((r.started for r in runs if r.started), default="")
+        state = state_of(runs) + (", file edited since" if lab.edited(name) else "")
         rows.append(
             [
                 name,
                 f"{what}{f' (cont. {e.continues})' if e.continues else ''}",
                 e.question,
-                state_of(runs),
+                state,
                 best_of(runs),
                 started[:16].replace("T", " "),
             ]
@@ -103,6 +104,8 @@ def show_experiment(lab: Lab, name: str) -> None:
             click.echo(f"  {key:<12} {value}")
     for note in e.notes:
         click.echo(f"  {'':<12} {note}")
+    if edited := lab.edited(name):
+        click.secho(f"  its file was edited after it ran: {differences.assignments(edited)}; the runs below are those of before", fg="yellow")
     inherited = flatten(lab.experiment(e.parent).settings.to_dict()) if e.parent else {}
     click.echo("\nsettings (* differs from the parent)")
     for key, value in flatten(e.settings.to_dict()).items():

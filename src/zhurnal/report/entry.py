@@ -232,6 +232,9 @@ def results(told: Sequence[Summary]) -> str:
         (shortest, first), (longest, last) = times[0], times[-1]
         alike = duration(shortest) == duration(longest)
         lines.append(f"Time per epoch: {duration(shortest)}" + ("." if alike else f" ({first}) to {duration(longest)} ({last})."))
+    for s in told:
+        if (since := summary.not_finite_since(s)) is not None:
+            lines.append(f"The loss of {s.name} was not finite from epoch {since} on: its training diverged.")
     noted: dict[str, list[str]] = {}
     for s in told:
         noted.setdefault(s.unfinished, []).append(s.name)

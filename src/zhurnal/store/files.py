@@ -14,7 +14,7 @@ from pathlib import Path
 from ..core.errors import LabError
 
 
-def _temporary(path: Path, data: bytes) -> Path:
+def _temporary(path: Path, data: bytes | memoryview) -> Path:
     """Write `data` beside `path`, synced, and return where."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
     try:
@@ -62,7 +62,7 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def write(path: Path, data: bytes | str) -> None:
+def write(path: Path, data: bytes | memoryview | str) -> None:
     """Put `data` at `path`, whole or not at all."""
     temporary = _temporary(path, data.encode() if isinstance(data, str) else data)
     try:

@@ -71,7 +71,7 @@ def _write(path: Path, value: Any) -> str:
     """Write a file of tensors and, after it, its SHA-256; return that. A checkpoint without its sum was never finished."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
-    data = buffer.getvalue()
+    data = buffer.getbuffer()  # no copy: a checkpoint can be a gigabyte
     total = hashlib.sha256(data).hexdigest()
     path.with_suffix(".sha256").unlink(missing_ok=True)
     files.write(path, data)

@@ -470,3 +470,20 @@ def test_mixing_changes_training(lab):
     lab.new({"train.cutmix": 1.0}, parent="e0001")
     lab.new({"train.mixup": 1.0}, parent="e0001")
     assert len({lab.run(e).end["weights"] for e in ("e0001", "e0002", "e0003")}) == 3
+
+
+def test_a_run_that_diverged_says_so_on_its_page(lab):
+    (lab.folder / "my_net.py").write_text(OWN.replace("return self.net(x)", "return self.net(x) * float('nan')"))
+    lab.new({**QUICK, "model": "my_net.py:Net"})
+    run = lab.run("e0001")
+    assert all(r["val_loss"] is None for r in run.epochs)
+    assert "was not finite from epoch" in lab.write(["e0001"]).path.read_text()
+
+
+def test_a_file_edited_after_its_run_is_noticed(lab):
+    lab.new(QUICK)
+    lab.run("e0001")
+    assert lab.edited("e0001") == {}
+    path = lab.file("e0001")
+    path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
+    assert Lab(lab.folder).edited("e0001") == {"train.epochs": 3}
