@@ -29,6 +29,7 @@ def clips(num=9, shape=(5, 3, 16, 12)):
 def test_all_frames_of_a_clip_get_the_draws_of_its_image(name):
     plain = transforms.make(name, (3, 16, 12))
     transform = for_clips(plain)
+    assert (transform.num_draws, transform.alternating) == (plain.num_draws, plain.alternating)
     clips_NTCHW = clips()
     before = clips_NTCHW.clone()
     draws_ND = random.uniform(7, random.AUGMENT, 2, torch.arange(9), transform.num_draws)
