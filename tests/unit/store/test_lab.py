@@ -182,3 +182,39 @@ def test_a_wrong_configuration_is_told(lab, text, message):
     (lab.folder / "zhurnal.yaml").write_text(text)
     with pytest.raises(SettingsError, match=message):
         _ = Lab(lab.folder).config
+
+
+def test_a_sweep_that_cannot_be_written_whole_leaves_nothing(lab, monkeypatch):
+    real, left = files.create, [2]
+
+    def create(*arguments: object) -> bool:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(files, "create", create)
+    with pytest.raises(OSError, match="No space"):
+        lab.sweep(grid({"optimizer.lr": [0.1, 0.2, 0.3]}))
+    assert lab.names() == []
+
+
+def test_a_sweep_begins_behind_a_number_that_is_taken_in_between(lab, monkeypatch):
+    real, calls = files.create, []
+
+    def create(path: Path, text: str) -> bool:
+        calls.append(path.name)
+        if path.name == "e0002.yaml":
+            real(path, "settings: {}\n")  # another process was faster
+        return real(path, text)
+
+    monkeypatch.setattr(files, "create", create)
+    made = lab.sweep(grid({"optimizer.lr": [0.1, 0.2]}))
+    assert [e.name for e in made] == ["e0003", "e0004"]
+    assert {e.series for e in made} == {"e0003-e0004"}
+    assert lab.names() == ["e0002", "e0003", "e0004"]
+
+
+def test_equal_points_of_a_sweep_are_refused(lab):
+    with pytest.raises(LabError, match="would be the same"):
+        lab.sweep(grid({"optimizer.lr": [0.1, 0.1]}))
