@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core import diff
+from .core.errors import Interrupted, RunError
 from .core.records import encode
 from .store import files, runs
 from .store import lab as store
+from .store.view import look
 
 if TYPE_CHECKING:
+    from .analyze.listing import Listing
     from .analyze.table import Table
     from .report.entry import Written
     from .train.lr_find import RangeTest
@@ -23,6 +25,25 @@ class Lab(store.Lab):
         from .train.run import run
 
         return run(self, name, seed, **options)
+
+    def run_all(self, names: Sequence[str], *, jobs: int = 1, num_seeds: int | None = None, **options: Any) -> list[runs.Run]:
+        """Run experiments, or go on with them, `jobs` at once in processes of their own, and return the runs; see `zhurnal.jobs.queue.run`.
+
+        Raises:
+            RunError: some failed; the others ran all the same.
+            Interrupted: it was asked to stop, by Ctrl-C or `stop`; run it again to go on.
+        """
+        from .jobs import plan, queue
+
+        planned = plan.plan(self, list(names), num_seeds=num_seeds, at_once=jobs)
+        ended = queue.run(self, planned, at_once=jobs, **options)
+        left = [o for o in ended if o.status != "finished"]
+        told = "; ".join(f"{o.job.label} {o.status}: {o.text}" for o in left)
+        if left and all(o.status == "stopped" for o in left):
+            raise Interrupted(told)
+        if left:
+            raise RunError(f"{len(left)} of {len(ended)} runs did not finish: {told}")
+        return [runs.read(self.logs, *o.job.key) for o in ended]
 
     def lr_find(self, name: str, seed: int | None = None, **options: Any) -> tuple["RangeTest", list[Path]]:
         """Return the range test of an experiment and its figures; see `zhurnal.train.lr_find.find`.
@@ -39,6 +60,12 @@ class Lab(store.Lab):
         s = found.suggestion
         return found, figure.draw(self.journal / "fig", name, found.lrs, found.losses, found.smooth, steepest=s.steepest, tenth=s.tenth)
 
+    def ls(self, names: Sequence[str] | None = None, **options: Any) -> "Listing":
+        """Return the list of experiments, sorted and cut where asked: `lab.ls(sort="val_acc", reverse=True, limit=100)`; see `analyze.listing.ls`."""
+        from .analyze.listing import ls
+
+        return ls(self, names, **options)
+
     def compare(self, names: Sequence[str], **options: Any) -> "Table":
         """Return the table of some experiments; see `zhurnal.analyze.table.compare`."""
         from .analyze.table import compare
@@ -54,6 +81,8 @@ class Lab(store.Lab):
     def diff(self, first: str, second: str) -> dict[str, tuple[Any, Any]]:
         """Return each effective setting that differs between two experiments, with its value in the first and in the second."""
         from .analyze import summary, table
+        from .core.facts import tell_apart
 
-        told = diff.tell_apart(table.comparable(summary.read_all(self, [first, second])))
+        with look(self) as view:
+            told = tell_apart(table.comparable(summary.read_all(self, [first, second], view)), view.defaults)
         return {k: (told[0].get(k), told[1].get(k)) for k in dict.fromkeys([*told[0], *told[1]])}

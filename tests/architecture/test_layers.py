@@ -16,8 +16,10 @@ MAY_IMPORT = {
     "train": {"core", "store"},
     "analyze": {"core", "store"},
     "report": {"core", "store", "analyze"},
-    "api": {"core", "store", "train", "analyze", "report"},
-    "cli": {"core", "store", "train", "analyze", "report", "api"},
+    "jobs": {"core", "store"},
+    "api": {"core", "store", "train", "analyze", "report", "jobs"},
+    "worker": {"core", "jobs", "api"},
+    "cli": {"core", "store", "train", "analyze", "report", "jobs", "api"},
     "__init__": {"core", "api"},
     "__main__": {"cli"},
 }

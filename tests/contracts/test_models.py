@@ -201,12 +201,10 @@ def test_the_shortcut_without_weights_takes_every_second_pixel_and_pads_zeros():
     assert not out_NCHW[:, 3:].any()
 
 
-@pytest.mark.parametrize(
-    ("shape", "pools", "last"), [((3, 32, 32), 3, (3, 3)), ((1, 8, 8), 2, (1, 1)), ((1, 2, 2), 0, (1, 1)), ((2, 64, 48), 3, (7, 5))]
-)
-def test_airnet_pools_as_far_as_the_image_goes(shape, pools, last):
+@pytest.mark.parametrize(("shape", "pools"), [((3, 32, 32), 3), ((1, 8, 8), 2), ((1, 2, 2), 0), ((2, 64, 48), 3)])
+def test_airnet_pools_as_far_as_the_image_goes(shape, pools):
     network = airnet(shape, 10, width="small")
-    assert [m.kernel_size for m in network.modules() if isinstance(m, nn.MaxPool2d)] == [2] * pools + [last]
+    assert [m.kernel_size for m in network.modules() if isinstance(m, nn.MaxPool2d)] == [2] * pools
     assert network.whiten.out_channels == 8 * shape[0]
     assert network(torch.rand(2, *shape)).shape == (2, 10)
     with pytest.raises(RunError, match="images of 1x8 pixels are too small for model airnet, must be at least 2x2"):

@@ -3,7 +3,6 @@
 Accuracies are fractions, times are seconds; what each seed has is a Spread.
 """
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ def _epochs_text(epochs: Sequence[int]) -> str:
 
 
 def _run_total(s: Summary) -> list[float]:
-    return [math.fsum(v for t in r.times if not math.isnan(v := summaries_of.value(t, "seconds"))) for r in s.counted if r.times]
+    return [r.total_seconds for r in s.counted if r.total_seconds is not None]
 
 
 def _total_text(totals: Sequence[float]) -> str:
@@ -61,7 +60,7 @@ def _total_text(totals: Sequence[float]) -> str:
 
 
 def _epochs_done(s: Summary) -> tuple[int, int]:
-    return max((len(r.epochs) for r in s.counted), default=0), s.experiment.settings.train.epochs
+    return max((r.num_epochs for r in s.counted), default=0), s.experiment.values["train"]["epochs"]
 
 
 def _state(s: Summary) -> str:
@@ -71,7 +70,7 @@ def _state(s: Summary) -> str:
 
 
 def _data_name(s: Summary) -> str:
-    return str((s.effective.get("data") or {}).get("name", s.experiment.settings.data.name))
+    return str((s.effective.get("data") or {}).get("name", s.experiment.values["data"]["name"]))
 
 
 # --- the columns: one line each ---
@@ -88,7 +87,7 @@ COLUMNS: dict[str, Column] = {
     "test_acc_tta": Column(
         "test acc., views", lambda s: summaries_of.spread(s, lambda r: summaries_of.value(r.test or {}, "test_acc_tta")), _accuracy
     ),
-    "time_per_epoch": Column("time per epoch", summaries_of.median_time, duration),
+    "time_per_epoch": Column("time per epoch", summaries_of.median_seconds, duration),
     "parameters": Column("parameters", lambda s: (s.effective.get("model") or {}).get("num_parameters"), _whole),
     "val_loss": Column("val. loss", lambda s: summaries_of.last(s, "val_loss"), _loss),
     "train_loss": Column("train loss", lambda s: summaries_of.last(s, "train_loss"), _loss),
@@ -96,7 +95,7 @@ COLUMNS: dict[str, Column] = {
     "epochs": Column("epochs", _epochs_done, lambda v: f"{v[0]}" if v[0] == v[1] else f"{v[0]} of {v[1]}"),
     "lr": Column("lr", lambda s: s.facts.get("optimizer.lr"), show),
     "total_time": Column("total time", _run_total, _total_text),
-    "images_per_second": Column("images per second", lambda s: summaries_of.median_time(s, "images_per_second"), _whole),
+    "images_per_second": Column("images per second", lambda s: summaries_of.median(v for r in s.counted for v in r.images_per_second), _whole),
     "state": Column("state", _state, right=False),
     "dataset": Column("dataset", _data_name, lambda v: printable(v, 80), right=False),
     "started": Column("started", lambda s: summaries_of.date(summaries_of.started([s])), right=False),

@@ -190,7 +190,8 @@ def _name_ends(axes: Any, summaries: Sequence[Summary], lines: Sequence[Sequence
 
 
 def _label(s: Summary) -> str:
-    states = list(dict.fromkeys(r.status for r in s.counted if not r.finished))
+    planned = s.experiment.settings.train.epochs
+    states = list(dict.fromkeys(f"{r.status} after {r.num_epochs} of {planned} epochs" for r in s.counted if not r.finished))
     words = [s.name, s.diff if len(s.diff) <= 84 else s.diff[:83] + "…", f"(n={len(s.counted)})" if len(s.counted) > 1 else ""]
     return " ".join(w for w in (*words, f"({', '.join(states)})" if states else "") if w)
 

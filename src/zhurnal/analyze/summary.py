@@ -6,7 +6,6 @@ none has, of the epochs so far, and `unfinished` says so. Accuracies are fractio
 
 import datetime
 import math
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,8 @@ from ..core.errors import LabError
 from ..core.experiment import Experiment
 from ..core.text import list_names, printable
 from ..store.lab import Lab
-from ..store.runs import Run
+from ..store.runs import Run, number
+from ..store.view import View, look
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,11 @@ class Spread:
     @property
     def sd(self) -> float | None:
         """The sample standard deviation over seeds; none for one seed."""
-        return statistics.stdev(self.values) if self.n > 1 and all(math.isfinite(v) for v in self.values) else None
+        if self.n < 2 or not all(math.isfinite(v) for v in self.values):
+            return None
+        from statistics import stdev
+
+        return stdev(self.values)
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,18 @@ class Summary:
     def waiting_seeds(self) -> tuple[int, ...]:
         """The seeds that were asked for and not started."""
         started = {r.seed for r in self.runs if r.status != "waiting"}
-        asked = (*self.experiment.settings.seeds, *(r.seed for r in self.runs))
+        asked = (*self.experiment.values["seeds"], *(r.seed for r in self.runs))
         return tuple(s for s in dict.fromkeys(asked) if s not in started)
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds that ran, or will run when none did."""
-        return tuple(r.seed for r in self.runs) or self.experiment.settings.seeds
+        return tuple(r.seed for r in self.runs) or tuple(self.experiment.values["seeds"])
 
     @property
     def on_test(self) -> bool:
         """Whether it was validated on the test images."""
-        return bool((self.effective.get("data") or {}).get("validation", self.experiment.settings.data.validation) == "test")
+        return bool((self.effective.get("data") or {}).get("validation", self.experiment.values["data"]["validation"]) == "test")
 
     @property
     def unfinished(self) -> str:
@@ -98,14 +102,13 @@ class Summary:
         return "; ".join(states)
 
 
-def read(lab: Lab, name: str) -> Summary:
+def read(view: View, name: str) -> Summary:
     """Return the summary of an experiment."""
-    experiment = lab.experiment(name)
-    runs = tuple(lab.runs(experiment.name))
-    return Summary(experiment, lab.facts(experiment.name), runs, counted(runs))
+    runs = tuple(view.runs(name))
+    return Summary(view.experiment(name), view.facts(name), runs, counted(runs))
 
 
-def read_all(lab: Lab, names: Iterable[str]) -> list[Summary]:
+def read_all(lab: Lab, names: Iterable[str], view: View | None = None) -> list[Summary]:
     """Return the summaries of experiments, each once, in the order given.
 
     Raises:
@@ -115,27 +118,21 @@ def read_all(lab: Lab, names: Iterable[str]) -> list[Summary]:
     if not wanted:
         raise LabError("no experiment is named: name them as e0001 e0002 or e0001-e0004")
     lab.select(",".join(wanted))
-    return [read(lab, n) for n in wanted]
+    if view is not None:
+        return [read(view, n) for n in wanted]
+    with look(lab) as found:
+        return [read(found, n) for n in wanted]
 
 
 def counted(runs: Sequence[Run]) -> tuple[Run, ...]:
     """Return the runs whose numbers are told: the finished ones, or, where none has finished, those with at least one whole epoch."""
-    return tuple(r for r in runs if r.finished and r.epochs) or tuple(r for r in runs if r.epochs)
+    return tuple(r for r in runs if r.finished and r.num_epochs) or tuple(r for r in runs if r.num_epochs)
 
 
 def value(row: Mapping[str, Any], key: str) -> float:
     """Return a number of a row; NaN for null and for a row without it."""
-    found = row.get(key)
-    return float(found) if isinstance(found, int | float) else math.nan
-
-
-def best(run: Run) -> tuple[int, float] | None:
-    """Return the first epoch with the highest validation accuracy, and that accuracy; none where no epoch has one."""
-    known = [(value(r, "val_acc"), -int(r["epoch"])) for r in run.epochs if not math.isnan(value(r, "val_acc"))]
-    if not known:
-        return None
-    accuracy, epoch = max(known)
-    return -epoch, accuracy
+    found = number(row, key)
+    return math.nan if found is None else found
 
 
 def spread(summary: Summary, measure: Callable[[Run], float | None]) -> Spread | None:
@@ -147,12 +144,12 @@ def spread(summary: Summary, measure: Callable[[Run], float | None]) -> Spread |
 
 def best_val_acc(summary: Summary) -> Spread | None:
     """Return the best validation accuracy of each counted run."""
-    return spread(summary, lambda run: (best(run) or (0, math.nan))[1])
+    return spread(summary, lambda run: run.best[1] if run.best else None)
 
 
 def last(summary: Summary, key: str) -> Spread | None:
     """Return a number of the last whole epoch of each counted run."""
-    return spread(summary, lambda run: value(run.epochs[-1], key))
+    return spread(summary, lambda run: value(run.last, key))
 
 
 def test_acc(summary: Summary) -> Spread | None:
@@ -162,20 +159,24 @@ def test_acc(summary: Summary) -> Spread | None:
 
 def not_finite_since(summary: Summary) -> int | None:
     """Return the first epoch whose training or validation loss is not finite, in any counted run; none where there is none."""
-    found = [r["epoch"] for run in summary.counted for r in run.epochs if r.get("train_loss") is None or r.get("val_loss") is None]
-    return min(found, default=None)
+    return min((run.not_finite_since for run in summary.counted if run.not_finite_since is not None), default=None)
 
 
 def best_epochs(summary: Summary) -> tuple[int, ...]:
     """Return the epoch of the best validation accuracy of each counted run."""
-    return tuple(found[0] for run in summary.counted if (found := best(run)))
+    return tuple(run.best[0] for run in summary.counted if run.best)
 
 
-def median_time(summary: Summary, key: str = "seconds") -> float | None:
-    """Return the median of a number of the time rows (seconds, images_per_second), over whole epochs only; none where there is no such epoch."""
-    rows = [t for run in summary.counted for t in run.times if not t.get("partial")]
-    known = [v for v in (value(t, key) for t in rows) if not math.isnan(v)]
-    return statistics.median(known) if known else None
+def median(numbers: Iterable[float]) -> float | None:
+    """Return the median; none of nothing."""
+    known = sorted(numbers)
+    half = len(known) // 2
+    return None if not known else known[half] if len(known) % 2 else (known[half - 1] + known[half]) / 2
+
+
+def median_seconds(summary: Summary) -> float | None:
+    """Return the median of what a whole epoch took; none where there is no such epoch."""
+    return median(v for run in summary.counted for v in run.seconds)
 
 
 def moment(text: str) -> datetime.datetime | None:

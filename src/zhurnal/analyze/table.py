@@ -7,21 +7,23 @@ about a number (not finished, validated on the test images, best of K epochs), s
 import csv as csv_module
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
 
-from ..core import diff as differences
-from ..core.settings import SECTIONS, section_class
+from ..core import facts as differences
+from ..core.facts import SECTIONS, Defaults
 from ..core.text import escape_markdown, printable, show
 from ..store.lab import Lab
+from ..store.view import look
 from . import summary as summaries_of
 from .columns import COLUMNS, DEFAULT_COLUMNS, column_name
 from .summary import Spread, Summary
 
 TEST_MARK, STATE_MARK = "†", "‡"
+DefaultsOf = Callable[[str, str | None], Defaults]
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,27 @@ def compare(lab: Lab, names: Sequence[str], *, columns: Sequence[str] = DEFAULT_
         ZhurnalError: a column or an experiment does not exist.
     """
     wanted = tuple(dict.fromkeys(column_name(c) for c in columns))  # before any record is read
-    return tabulate(summaries_of.read_all(lab, names), columns=wanted, diff=diff)
+    with look(lab) as view:
+        return tabulate(summaries_of.read_all(lab, names, view), columns=wanted, diff=diff, defaults=view.defaults)
 
 
-def tabulate(summaries: Sequence[Summary], *, columns: Sequence[str] = DEFAULT_COLUMNS, diff: Literal["rows", "parent"] = "rows") -> Table:
-    """Return the comparison of experiments that were read; see `compare`."""
+def _defaults(section: str, name: str | None) -> Defaults:
+    from ..core import settings
+
+    return settings.defaults(section, name)
+
+
+def tabulate(
+    summaries: Sequence[Summary],
+    *,
+    columns: Sequence[str] = DEFAULT_COLUMNS,
+    diff: Literal["rows", "parent"] = "rows",
+    defaults: DefaultsOf = _defaults,
+) -> Table:
+    """Return the comparison of experiments that were read; see `compare`. `defaults` tells the options that a part has when none are given."""
     wanted = tuple(dict.fromkeys(column_name(c) for c in columns))
     against_parent = diff == "parent" or (len(summaries) == 1 and summaries[0].experiment.parent is not None)
-    told = with_parent_diffs(summaries) if against_parent else with_diffs(summaries)
+    told = with_parent_diffs(summaries) if against_parent else with_diffs(summaries, defaults)
     rows = []
     for s in told:
         values = tuple(COLUMNS[c].value(s) for c in wanted)
@@ -84,7 +99,7 @@ def tabulate(summaries: Sequence[Summary], *, columns: Sequence[str] = DEFAULT_C
         tuple(c.heading for c in picked),
         tuple(i for i, c in enumerate(picked) if c.right),
         tuple(rows),
-        tuple(_caption(told, wanted, against_parent)),
+        tuple(_caption(told, wanted, against_parent, defaults)),
     )
 
 
@@ -104,9 +119,9 @@ def comparable(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
     return [{k: v for k, v in s.facts.items() if k not in unknown} for s in summaries]
 
 
-def with_diffs(summaries: Sequence[Summary]) -> list[Summary]:
+def with_diffs(summaries: Sequence[Summary], defaults: DefaultsOf = _defaults) -> list[Summary]:
     """Return summaries with what sets each apart from the others, short: `optimizer=adam lr=0.001`."""
-    apart = differences.tell_apart(comparable(summaries))
+    apart = differences.tell_apart(comparable(summaries), defaults)
     return [replace(s, diff=printable(differences.short(a), 300)) for s, a in zip(summaries, apart, strict=True)]
 
 
@@ -125,20 +140,17 @@ def with_parent_diffs(summaries: Sequence[Summary]) -> list[Summary]:
 _ALWAYS_TOLD = {"data.transform", "optimizer.lr", "train.epochs", "train.batch_size"}
 
 
-def same_in_all(facts: Sequence[Mapping[str, Any]]) -> str:
+def same_in_all(facts: Sequence[Mapping[str, Any]], defaults: DefaultsOf = _defaults) -> str:
     """Return the settings that all of `facts` share, short: the parts, what one always wants to know, and what is not a default."""
     shared = {k: v for k, v in facts[0].items() if all(k in f and f[k] == v for f in facts)}
     parts: list[str] = []
     for section in SECTIONS:
         name = shared.get(f"{section}.name")
         words = ["no scheduler" if section == "scheduler" and name == "none" else str(name)] if name is not None else []
-        try:
-            defaults = section_class(section, name).model_validate({"name": name} if name else {}).model_dump(mode="json")
-        except (ValueError, KeyError):
-            defaults = {}
+        usual = defaults(section, name).values
         for key, value in shared.items():
             option = key.removeprefix(f"{section}.")
-            told = key in _ALWAYS_TOLD or (option in defaults and defaults[option] != value) or (option not in defaults and name is not None)
+            told = key in _ALWAYS_TOLD or (option in usual and usual[option] != value) or (option not in usual and name is not None)
             if key != option and option not in ("name", "fingerprint", "source") and told and value is not None:
                 words.append(f"{option}={show(value)}")
         if words:
@@ -148,9 +160,9 @@ def same_in_all(facts: Sequence[Mapping[str, Any]]) -> str:
     return printable(", ".join(parts), 600)
 
 
-def _caption(told: Sequence[Summary], columns: Sequence[str], against_parent: bool) -> list[str]:
+def _caption(told: Sequence[Summary], columns: Sequence[str], against_parent: bool, defaults: DefaultsOf) -> list[str]:
     lines = []
-    same = same_in_all(comparable(told))
+    same = same_in_all(comparable(told), defaults)
     if same:
         lines.append(f"{'Same in all' if len(told) > 1 else 'Settings'}: {same}.")
     if "diff" in columns and against_parent:
@@ -158,7 +170,7 @@ def _caption(told: Sequence[Summary], columns: Sequence[str], against_parent: bo
     legend = []
     if {"best_val_acc", "last_val_acc", "train_acc", "test_acc"} & set(columns):
         legend.append("Accuracies in %")
-    lengths = [len(r.epochs) for s in told for r in s.counted]
+    lengths = [r.num_epochs for s in told for r in s.counted]
     if lengths and "best_val_acc" in columns:
         many = str(lengths[0]) if min(lengths) == max(lengths) else f"{min(lengths)} to {max(lengths)}"
         legend.append(f"best is the best of {many} epoch{'s' * (max(lengths) > 1)}")

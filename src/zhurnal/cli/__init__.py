@@ -5,7 +5,7 @@ A `ZhurnalError` is printed and ends with status 2; Ctrl-C with 130; anything el
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,9 @@ import click
 from .. import __version__
 from ..core.errors import Interrupted, ZhurnalError
 from ..core.text import did_you_mean
+from .words import changes as _changes
+from .words import question as _question
+from .words import window as _window
 
 if TYPE_CHECKING:
     from ..api import Lab
@@ -36,6 +39,9 @@ class Commands(click.Group):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    # Threads of a step that wait for each other by spinning slow a busy machine, and themselves, tenfold. Read when torch is loaded.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         cli.main(args=arguments, prog_name="zhurnal", standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -92,21 +98,6 @@ def _lab(ctx: click.Context) -> "Lab":
     return Lab(folder) if folder else Lab(Lab.find().folder)
 
 
-def _changes(words: Sequence[str]) -> dict[str, str]:
-    """Return `{"optimizer.lr": "0.01"}` for words such as `optimizer.lr=0.01`."""
-    found: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals and not value:
-            raise click.UsageError(f"{word} has no value: write none to take a setting back")
-        if not equals or not key:
-            raise click.UsageError(f"'{word}' is no change: write setting=value, such as optimizer=adam or train.epochs=80")
-        if key in found:
-            raise click.UsageError(f"{key} is given twice: {found[key]} and {value}")
-        found[key] = value
-    return found
-
-
 def _from_here(lab: "Lab", changes: dict[str, Any]) -> dict[str, Any]:
     """Return changes with paths of data and weights as seen from the lab; on the command line they are given from where one stands."""
     for key in ("data", "data.path", "model.weights"):
@@ -114,18 +105,6 @@ def _from_here(lab: "Lab", changes: dict[str, Any]) -> dict[str, Any]:
         if isinstance(text, str) and not Path(text).is_absolute() and not (lab.folder / text).exists() and Path(text).exists():
             changes[key] = f"{os.path.relpath(Path(text).resolve(), lab.folder)}{'/' if key == 'data' else ''}"
     return changes
-
-
-def _question(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that `new` and `sweep` share."""
-    function = click.option("-m", "--question", default="", help="What it is to find out; becomes the entry's motivation.")(function)
-    function = click.option(
-        "--continue",
-        "continues",
-        metavar="EXPERIMENT",
-        help="Start from its last checkpoint: weights and optimizer. none: from nothing.",
-    )(function)
-    return click.option("--from", "parent", metavar="EXPERIMENT", help="The experiment it differs from.")(function)
 
 
 @cli.command()
@@ -190,14 +169,18 @@ def _tell_new(lab: "Lab", made: Sequence[Any]) -> None:
 @cli.command()
 @click.argument("experiments")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Run this many seeds, counted up from the experiment's first.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at once, which divide the processor's cores among them.")
 @click.option("--download", is_flag=True, help="Download missing data sets, with a checked checksum.")
 @click.option("--quiet", is_flag=True, help="No bars, and no line for each epoch.")
+@_window
 @click.pass_context
-def run(ctx: click.Context, experiments: str, seeds: int | None, download: bool, quiet: bool) -> None:
+def run(ctx: click.Context, experiments: str, seeds: int | None, jobs: int, download: bool, quiet: bool, window: tuple[int, int] | None) -> None:
     """Train experiments; stop it, kill it, run it again: it goes on where it was."""
     from .running import run_all
 
-    sys.exit(run_all(_lab(ctx), experiments, seeds=seeds, download=download, quiet=quiet))
+    if window and jobs > 1:
+        raise click.UsageError("--profile measures one run at a time: leave --jobs out")
+    sys.exit(run_all(_lab(ctx), experiments, seeds=seeds, jobs=jobs, download=download, quiet=quiet, profile=window))
 
 
 @cli.command("lr-find")
@@ -236,13 +219,23 @@ def check(ctx: click.Context, name: str, changes: tuple[str, ...], kind: str | N
 
 @cli.command()
 @click.argument("experiments", required=False)
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Sort by a column of the list or of `compare --columns help`, such as val_acc, lr or started; -val_acc: the largest first.",
+)
+@click.option("--reverse", is_flag=True, help="Turn the order round.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N lines; the last line says how many more there are.")
 @click.pass_context
-def ls(ctx: click.Context, experiments: str | None) -> None:
-    """List experiments, with what differs from the parent and how they stand."""
+def ls(ctx: click.Context, experiments: str | None, sort: str | None, reverse: bool, limit: int | None) -> None:
+    """List experiments, with what differs from the parent and how they stand.
+
+    Experiments without a value in the column they are sorted by stand last.
+    """
     from .showing import list_experiments
 
     lab = _lab(ctx)
-    list_experiments(lab, lab.select(experiments) if experiments else lab.names())
+    list_experiments(lab, lab.select(experiments) if experiments else None, sort=sort, reverse=reverse, limit=limit)
 
 
 @cli.command()
@@ -367,6 +360,24 @@ def summary(ctx: click.Context, experiment: str, image: str | None, classes: int
     lab = _lab(ctx)
     for name in lab.select(experiment)[:1]:
         show_summary(lab, name, image=image, classes=classes, svg=svg)
+
+
+@cli.command()
+@click.argument("experiment", required=False)
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=30.0, show_default=True, help="About how long; slow networks profit from more.")
+@click.option("--operators", is_flag=True, help="Also tell which operators the time of a step goes to.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--out", metavar="FOLDER", help="Keep the figure and the JSON there; without it, in the lab's .zhurnal/cache/bench.")
+@click.option("--download", is_flag=True, help="Download missing data sets, with a checked checksum.")
+@click.pass_context
+def bench(ctx: click.Context, experiment: str | None, seconds: float, operators: bool, as_json: bool, out: str | None, download: bool) -> None:
+    """Measure this machine: matrix products, data pipeline, training step, and where the time of an epoch goes.
+
+    For an experiment, or without one for built-in networks on generated images. Changes no experiment and no record.
+    """
+    from .measuring import bench as measure
+
+    sys.exit(measure(ctx.find_root().obj, experiment, seconds=seconds, operators=operators, as_json=as_json, out=out, download=download))
 
 
 @cli.command()

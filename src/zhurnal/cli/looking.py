@@ -11,7 +11,7 @@ from ..analyze import results as figures_of
 from ..api import Lab
 from ..core.errors import LabError
 from ..core.text import percent, printable
-from .showing import print_table
+from .tables import print_table
 
 
 def show_data(lab: Lab, name: str, *, split: str, epoch: int, count: int) -> None:

@@ -10,7 +10,7 @@ from ..api import Lab
 from ..core.errors import RunError
 from ..core.settings import LIBRARIES, VIDEO_MODELS
 from ..core.text import count, list_names, percent
-from .showing import print_table
+from .tables import print_table
 
 Image = tuple[int, ...]
 

@@ -15,8 +15,11 @@ from ..core import numbers
 from ..core.diff import short
 from ..core.errors import Interrupted, JournalError, ZhurnalError
 from ..core.records import Row
+from ..core.stop import Stop
 from ..core.text import count, duration, percent, printable, show
+from ..jobs.plan import Job, plan
 from ..store.runs import Run
+from .profiling import profiling, quiet_profiler, tell_unused
 
 
 class _Speed(ProgressColumn):
@@ -118,21 +121,49 @@ def summary(run: Run) -> str:
     return text if run.finished else f"{text}; {run.state()}"
 
 
-def run_all(lab: Lab, experiments: str, *, seeds: int | None, download: bool, quiet: bool) -> int:
-    """Run experiments one after the other; return the exit status. An experiment that fails does not stop the others."""
-    console = Console(stderr=False, soft_wrap=True)
-    jobs: list[tuple[str, int]] = []
-    for name in lab.select(experiments):
-        settings = lab.experiment(name).settings
-        wanted: Sequence[int] = range(settings.seeds[0], settings.seeds[0] + seeds) if seeds else settings.seeds
-        jobs += [(name, seed) for seed in wanted]
-    if len(jobs) > 1:
-        console.print(f"{count(len(jobs), 'run')}: {numbers.show(n for n, _ in jobs)}", highlight=False)
-    from ..train.run import Stop
+def run_all(
+    lab: Lab, experiments: str, *, seeds: int | None, download: bool, quiet: bool, jobs: int = 1, profile: tuple[int, int] | None = None
+) -> int:
+    """Run experiments, `jobs` at once; return the exit status. An experiment that fails does not stop the others.
 
+    `profile` is the first and the last step of which each run writes a trace; it needs jobs=1.
+    """
+    console = Console(stderr=False, soft_wrap=True)
+    planned = plan(lab, lab.select(experiments), num_seeds=seeds, at_once=jobs)
+    names = {job.experiment for job in planned}
+    if len(planned) > 1:
+        console.print(f"{count(len(planned), 'run')}: {numbers.show(names)}", highlight=False)
+    if (at_once := min(jobs, len(planned))) > 1:
+        from .several import run_jobs
+
+        again = f"zhurnal run {experiments}{f' --seeds {seeds}' if seeds else ''} --jobs {jobs}"
+        ended = run_jobs(lab, planned, console, at_once=at_once, download=download, quiet=quiet, again=again)
+        failed = [o.job.label for o in ended if o.status in ("failed", "stopped")]
+        not_run = [o.job.label for o in ended if o.status == "not run"]
+        status = 1 if any(o.is_bug for o in ended) else 2
+    else:
+        not_run = []
+        failed, status = _one_after_the_other(lab, planned, console, download, quiet, profile)
+    _refresh(lab, names, console)
+    if failed:
+        if len(planned) > 1:
+            more = f"; {count(len(not_run), 'run')} not begun: {', '.join(not_run)}" if not_run else ""
+            print(f"{count(len(failed), 'run')} failed: {', '.join(failed)}{more}", file=sys.stderr)
+        return status
+    console.print(f"next: zhurnal write {numbers.show(names)}", highlight=False)
+    return 0
+
+
+def _one_after_the_other(
+    lab: Lab, jobs: Sequence[Job], console: Console, download: bool, quiet: bool, profile: tuple[int, int] | None
+) -> tuple[list[str], int]:
+    """Run jobs in this process; return the labels of those that failed, and the exit status if any did."""
+    if profile:
+        quiet_profiler()
+        profiling(profile, "")  # too many steps are told before anything runs
     failed, stop, status = [], Stop(), 2
-    for name, seed in jobs:
-        label = name if len({s for n, s in jobs if n == name}) == 1 else f"{name} seed {seed}"
+    for job in jobs:
+        name, seed, label = job.experiment, job.seed, job.label
         bars = Bars(console, quiet)
         try:
             stop.check()
@@ -143,8 +174,10 @@ def run_all(lab: Lab, experiments: str, *, seeds: int | None, download: bool, qu
                 console.print(
                     f"{label}: its file was edited after it ran ({short(edited)}); the results are those of before", style="yellow", markup=False
                 )
+            profiled = profiling(profile, label)
             with bars.progress:
-                run = lab.run(name, seed, watcher=_Watcher(bars, label), download=download, stop=stop)
+                run = lab.run(name, seed, watcher=_Watcher(bars, label), download=download, stop=stop, profile=profiled)
+            tell_unused(profiled, label, console)
             console.print(f"{label}: {summary(run)}", highlight=False, markup=False)
         except Interrupted:
             raise
@@ -156,13 +189,7 @@ def run_all(lab: Lab, experiments: str, *, seeds: int | None, download: bool, qu
             failed.append(label)
             status = 1
             traceback.print_exc()
-    _refresh(lab, {n for n, _ in jobs}, console)
-    if failed:
-        if len(jobs) > 1:
-            print(f"{count(len(failed), 'run')} failed: {', '.join(failed)}", file=sys.stderr)
-        return status
-    console.print(f"next: zhurnal write {numbers.show({n for n, _ in jobs})}", highlight=False)
-    return 0
+    return failed, status
 
 
 def lab_run_finished(lab: Lab, name: str, seed: int) -> bool:

@@ -1,101 +1,49 @@
 """What the commands that only look print: `ls`, `show`, `diff`, `compare`, `settings`. No torch."""
 
-import json
 import os
 import shutil
-import statistics
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import click
 
+from ..analyze.summary import median
 from ..api import Lab
-from ..core import diff as differences
 from ..core import numbers
-from ..core.errors import SettingsError, ZhurnalError
-from ..core.settings import PARTS, SECTIONS, VIDEO, Data, ForeignModel, Section, Train, flatten
+from ..core.errors import SettingsError
+from ..core.facts import assignments, flatten, short
 from ..core.text import did_you_mean, duration, list_names, percent, printable, show
-from ..store.runs import Run
+from ..store.view import look
+from .tables import print_table as print_table
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), shrink: Sequence[int] = ()) -> None:
-    """Print a plain table that fits the terminal: columns in `shrink` are wrapped first, `right` are set to the right."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    terminal = sys.stdout.isatty()
-    console = Console(soft_wrap=not terminal, width=None if terminal else 10_000, highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold" if terminal else "")
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if i in right else "left", overflow="fold", no_wrap=i not in shrink)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    if not terminal:  # no padding to the width: what goes into a file or a pipe has lines as long as their content
-        with console.capture() as captured:
-            console.print(table)
-        click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
-    else:
-        console.print(table)
-
-
-def best_of(runs: Sequence[Run]) -> str:
-    """Return the best validation accuracy of runs in percent, with its deviation over seeds where there are several."""
-    best = [max(r["val_acc"] for r in run.epochs) for run in runs if run.epochs]
-    if len(best) < 2:
-        return percent(best[0]) if best else "–"
-    return f"{percent(statistics.mean(best))} ± {percent(statistics.stdev(best))} ({len(best)})"
-
-
-def state_of(runs: Sequence[Run]) -> str:
-    """Return how the runs of an experiment stand, on one line."""
-    states = [r.state() for r in runs] or ["waiting"]
-    return states[0] if len(set(states)) == 1 else ", ".join(f"seed {r.seed} {r.state()}" for r in runs)
-
-
-def list_experiments(lab: Lab, names: Sequence[str]) -> None:
+def list_experiments(lab: Lab, names: Sequence[str] | None, *, sort: str | None = None, reverse: bool = False, limit: int | None = None) -> None:
     """Print one line for each experiment; one that cannot be read is named with its error, and hides no other."""
-    if not names:
+    from ..analyze.listing import left_out_text
+
+    found = lab.ls(names, sort=sort, reverse=reverse, limit=limit)
+    if not found.lines and not found.left_out:
         click.echo('no experiments yet: zhurnal new model=lenet data=digits -m "What do I want to know?"')
         return
-    rows, problems = [], []
-    for name in names:
-        try:
-            e = lab.experiment(name)
-        except ZhurnalError as error:
-            rows.append([name, "–", "", "cannot be read", "–", ""])
-            problems += str(error).splitlines()
-            continue
-        runs = lab.runs(name)
-        what = f"{e.parent}: {differences.short(e.changes) or 'no change'}" if e.parent else f"{e.settings.model.name} on {e.settings.data.name}"
-        started = min((r.started for r in runs if r.started), default="")
-        state = state_of(runs) + (", file edited since" if lab.edited(name) else "")
-        rows.append(
-            [
-                name,
-                f"{what}{f' (cont. {e.continues})' if e.continues else ''}",
-                e.question,
-                state,
-                best_of(runs),
-                started[:16].replace("T", " "),
-            ]
-        )
-    print_table(["experiment", "diff", "question", "state", "best val. acc.", "started"], rows, right=(4,), shrink=(1, 2, 3))
-    for problem in problems:
+    print_table(found.headings, [line.cells for line in found.lines], right=found.right, shrink=(1, 2, 3))
+    if found.left_out:
+        click.echo(left_out_text(found))
+    for problem in found.problems:
         click.secho(f"error: {problem}", fg="red", err=True)
-    if problems:
+    if found.problems:
         sys.exit(2)
 
 
 def show_experiment(lab: Lab, name: str) -> None:
     """Print all there is to know about an experiment."""
-    e = lab.experiment(name)
-    runs = lab.runs(name)
+    with look(lab) as view:
+        e, runs, edited = view.experiment(name), view.runs(name), view.edited(name)
+        inherited = flatten(view.experiment(e.parent).values) if e.parent else {}
     click.secho(f"{e.name}  {e.question or 'no question'}", bold=True)
     pairs = [
         ("parent", e.parent or "none"),
-        ("diff", differences.short(e.changes) or ("no change" if e.parent else "full settings")),
+        ("diff", short(e.changes) or ("no change" if e.parent else "full settings")),
         ("starts from", e.header()),
     ]
     pairs += [("series", e.series or ""), ("created", e.created.replace("T", " "))]
@@ -104,22 +52,21 @@ def show_experiment(lab: Lab, name: str) -> None:
             click.echo(f"  {key:<12} {value}")
     for note in e.notes:
         click.echo(f"  {'':<12} {note}")
-    if edited := lab.edited(name):
-        click.secho(f"  its file was edited after it ran: {differences.assignments(edited)}; the runs below are those of before", fg="yellow")
-    inherited = flatten(lab.experiment(e.parent).settings.to_dict()) if e.parent else {}
+    if edited:
+        click.secho(f"  its file was edited after it ran: {assignments(edited)}; the runs below are those of before", fg="yellow")
     click.echo("\nsettings (* differs from the parent)")
-    for key, value in flatten(e.settings.to_dict()).items():
+    for key, value in flatten(e.values).items():
         mark = "*" if e.parent and (key not in inherited or inherited[key] != value) else " "
         click.echo(f" {mark} {key:<26} {show(value)}")
     click.echo("\nruns" if runs else "\nno runs yet: zhurnal run " + name)
     for run in runs:
         data = run.effective.get("data", {})
-        seconds = [t["seconds"] for t in run.times if not t["partial"]]
-        click.echo(f"  seed {run.seed}  {run.state()}, {len(run.epochs)} epochs, best val. acc. {best_of([run])}")
+        best = percent(run.best[1]) if run.best else "–"
+        click.echo(f"  seed {run.seed}  {run.state()}, {run.num_epochs} epochs, best val. acc. {best}")
         if run.test:
             click.echo(f"    test acc. {percent(run.test['test_acc'])} (weights of epoch {run.test['epoch']})")
-        if seconds:
-            click.echo(f"    {duration(statistics.median(seconds))} an epoch; started {run.started[:16].replace('T', ' ')}")
+        if (seconds := median(run.seconds)) is not None:
+            click.echo(f"    {duration(seconds)} an epoch; started {run.started[:16].replace('T', ' ')}")
         if data:
             kind = "clips" if len(data["image"]) == 4 else "images"
             click.echo(f"    {data['name']}: {data['num_train']:,} training, {data['num_val']:,} validation, {data['num_test']:,} test {kind}")
@@ -174,6 +121,8 @@ def show_comparison(
 
 def list_settings(section: str | None) -> None:
     """Print every setting with its default and meaning."""
+    from ..core.settings import PARTS, SECTIONS, VIDEO, Data, ForeignModel, Section, Train
+
     if section is not None and section not in SECTIONS:
         raise SettingsError([f"'{section}' is no section{did_you_mean(section, SECTIONS) or ';'} sections are {list_names(SECTIONS)}"])
     width = shutil.get_terminal_size().columns
@@ -200,6 +149,8 @@ def list_settings(section: str | None) -> None:
 
 def to_json(value: Any) -> str:
     """Return plain values as JSON for a person."""
+    import json
+
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 

@@ -1,6 +1,10 @@
 """How the words of a command line are taken apart."""
 
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import click
 
 # Settings whose value is a list: there, a list is one value of a sweep.
 LISTS = ("betas", "seeds", "transform", "milestones", "class_weights")
@@ -31,3 +35,60 @@ def spread(key: str, values: list[Any]) -> list[Any]:
     if len(values) == 1 and isinstance(values[0], list) and key.rpartition(".")[2] not in LISTS:
         return values[0]
     return values
+
+
+def changes(words: Sequence[str]) -> dict[str, str]:
+    """Return `{"optimizer.lr": "0.01"}` for words such as `optimizer.lr=0.01`."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and not value:
+            raise click.UsageError(f"{word} has no value: write none to take a setting back")
+        if not equals or not key:
+            raise click.UsageError(f"'{word}' is no change: write setting=value, such as optimizer=adam or train.epochs=80")
+        if key in found:
+            raise click.UsageError(f"{key} is given twice: {found[key]} and {value}")
+        found[key] = value
+    return found
+
+
+def steps(context: click.Context | None, option: click.Parameter | None, text: str | None) -> tuple[int, int] | None:
+    """Return the first and the last step of a window such as `100-110`; a callback of click.
+
+    >>> steps(None, None, "100-110")
+    (100, 110)
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,12})-(\d{1,12})", text.strip())
+    if match is None:
+        way = "write the first and the last, as in --profile 20-30, or --profile behind the experiments for 20-30"
+        raise click.UsageError(f"--profile {text} names no steps: {way}")
+    first, last = int(match[1]), int(match[2])
+    if not 1 <= first <= last:
+        raise click.UsageError(f"--profile {text}: steps are counted from 1, and the last is not before the first: write --profile 20-30")
+    return first, last
+
+
+window = click.option(
+    "--profile",
+    "window",
+    is_flag=False,
+    flag_value="20-30",
+    metavar="[STEPS]",
+    is_eager=True,
+    callback=steps,
+    help="Write a trace of steps 20-30, or of those named, and tell where their time went.",
+)
+
+
+def question(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that `new` and `sweep` share."""
+    function = click.option("-m", "--question", default="", help="What it is to find out; becomes the entry's motivation.")(function)
+    function = click.option(
+        "--continue",
+        "continues",
+        metavar="EXPERIMENT",
+        help="Start from its last checkpoint: weights and optimizer. none: from nothing.",
+    )(function)
+    return click.option("--from", "parent", metavar="EXPERIMENT", help="The experiment it differs from.")(function)

@@ -10,11 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import facts as plain
 from .errors import SettingsError
-from .settings import DATASETS, ONLY_FOR, PARTS, SECTIONS, Settings, flatten, is_builtin, is_own, own_class, parse, section_class
+from .facts import MAY_CHANGE as MAY_CHANGE
+from .facts import NAMED
+from .facts import SPEED_ONLY as SPEED_ONLY
+from .facts import assignments as assignments
+from .facts import short as short
+from .settings import DATASETS, ONLY_FOR, PARTS, SECTIONS, Settings, defaults, flatten, is_builtin, is_own, own_class, parse, section_class
 from .text import show
-
-NAMED = ("data", *PARTS)
 
 
 @dataclass(frozen=True)
@@ -149,58 +153,6 @@ def diff(parent: Settings, child: Settings) -> dict[str, Any]:
     return changes
 
 
-def short(changes: Mapping[str, Any]) -> str:
-    """Return changes for a person, on one line: `optimizer=adam lr=0.001`. A key loses its section where that leaves no doubt.
-
-    >>> short({"optimizer": "adam", "optimizer.lr": 0.001, "train.epochs": 80})
-    'optimizer=adam lr=0.001 epochs=80'
-    """
-    lasts = [k.rpartition(".")[2] for k in changes]
-    words = []
-    for key, value in changes.items():
-        last = key.rpartition(".")[2]
-        clear = lasts.count(last) == 1 and last not in ("name", "path", "options", "source")
-        words.append(f"{last if clear else key}={show(value)}")
-    return " ".join(words)
-
-
-def tell_apart(facts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return for each experiment the values of all settings that are not the same in all of them.
-
-    `facts` are flat effective settings (`Experiment.facts`). Where a part differs (`optimizer.name`), its options are told only where they
-    differ between experiments that have them, or where only some have them and the value is not the part's default. A setting
-    that is none is not told: the others' values tell it.
-    """
-    keys = list(dict.fromkeys(k for f in facts for k in f))
-    rows: list[dict[str, Any]] = [{} for _ in facts]
-    for key in keys:
-        present = [f[key] for f in facts if key in f]
-        section, _, last = key.partition(".")
-        if len(present) == len(facts) and all(v == present[0] for v in present):
-            continue
-        alike = all(v == present[0] for v in present)
-        for row, f in zip(rows, facts, strict=True):
-            if f.get(key) is None or (len(present) < len(facts) and alike and _is_default(section, last, f)):
-                continue
-            row[section if last == "name" else key] = f[key]
-    return rows
-
-
-def _is_default(section: str, key: str, facts: Mapping[str, Any]) -> bool:
-    """Return whether an option has the default of the part that `facts` names."""
-    name = facts.get(f"{section}.name")
-    if section not in PARTS or name not in PARTS[section][0]:
-        return False
-    defaults = PARTS[section][0][name].model_validate({}).model_dump(mode="json")
-    return key in defaults and bool(defaults[key] == facts[f"{section}.{key}"])
-
-
-def assignments(changes: Mapping[str, Any]) -> str:
-    """Return changes as they are given on the command line: `train.epochs=80 optimizer=adam`."""
-    words = [f"{key}={show(value)}" for key, value in changes.items()]
-    return " ".join(f"'{w}'" if " " in w else w for w in words)
-
-
 def check_changes(changes: Mapping[str, Any]) -> None:
     """Raise SettingsError where changes are empty texts or keys that cannot be settings; names and values are checked by `apply`."""
     problems = [
@@ -212,24 +164,9 @@ def check_changes(changes: Mapping[str, Any]) -> None:
 
 def facts(settings: Settings) -> dict[str, Any]:
     """Return effective settings as flat facts to compare, without those that change speed and not results."""
-    return {k: v for k, v in flatten(settings.to_dict()).items() if k not in SPEED_ONLY}
+    return plain.facts_of(settings.to_dict())
 
 
-# Of these, what may be another when a run goes on: its rows are the same to the bit.
-MAY_CHANGE = frozenset(
-    {"data.storage", "data.num_workers", "train.checkpoint_seconds", "train.tensorboard", "train.device", "train.num_threads", "seeds"}
-)
-# Settings that cannot change what is learned.
-SPEED_ONLY = frozenset(
-    {
-        "data.storage",
-        "data.num_workers",
-        "train.batch_size_val",
-        "train.log_every",
-        "train.checkpoint_seconds",
-        "train.tensorboard",
-        "train.device",
-        "train.num_threads",
-        "seeds",
-    }
-)
+def tell_apart(facts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return for each experiment the values of all settings that are not the same in all of them; see `facts.tell_apart`."""
+    return plain.tell_apart(facts, defaults)

@@ -9,6 +9,7 @@ holds a function for each.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,9 @@ from pydantic import ValidationError
 from . import plugins
 from .errors import SettingsError
 from .explain import explain_all
+from .facts import SECTIONS as SECTIONS
+from .facts import Defaults
+from .facts import flatten as flatten
 from .sections.base import Section as Section
 from .sections.base import is_own as is_own
 from .sections.base import split_own as split_own
@@ -92,20 +96,6 @@ class Settings:
         return sections | {"seeds": list(self.seeds)}
 
 
-SECTIONS = tuple(f.name for f in fields(Settings))
-
-
-def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `{"train.epochs": 30, ...}` for nested settings. Lists, and the mean and std of `normalize`, stay whole."""
-    flat: dict[str, Any] = {}
-    for section, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update({f"{section}.{key}": inner for key, inner in value.items()})
-        else:
-            flat[section] = value
-    return flat
-
-
 def section_class(section: str, name: Any) -> type[Section]:
     """Return the class that checks `section` when it names the part `name`.
 
@@ -130,6 +120,20 @@ def section_class(section: str, name: Any) -> type[Section]:
         near = near or "; for images of your own: data=folder data.path=FOLDER_OR_ZIP"
     library = "; or a library's: timm:resnet50, torchvision:vgg16_bn" if section == "model" else ""
     raise ValueError(f"'{name}' is none of {list_names(names)}{near}{plugins.ways(section, f'my_{section}.py:{OWN_NAMES[section]}')}{library}")
+
+
+def defaults(section: str, name: str | None) -> Defaults:
+    """Return the options of a part that were not given any; nothing for a part that is not there."""
+    return (_defaults if is_builtin(section, name) or name is None else _defaults.__wrapped__)(section, name)  # a package may come and go
+
+
+@cache
+def _defaults(section: str, name: str | None) -> Defaults:
+    try:
+        values = section_class(section, name).model_validate({"name": name} if name else {}).model_dump(mode="json")
+    except (ValueError, KeyError):
+        values = {}
+    return Defaults(values, section in PARTS and is_builtin(section, name))
 
 
 OWN_NAMES = {"data": "load", "model": "Name", "optimizer": "Name", "loss": "Name"}

@@ -227,7 +227,7 @@ def results(told: Sequence[Summary]) -> str:
     if tested:
         shown = ", ".join(f"{_percent(found)} ({s.name})" for found, s in tested[:MANY]) + (", …" if len(tested) > MANY else "")
         lines.append(f"Test accuracy, measured once with the weights of the best epoch: {shown}.")
-    times = sorted((t, s.name) for s in told if (t := summary.median_time(s)) is not None)
+    times = sorted((t, s.name) for s in told if (t := summary.median_seconds(s)) is not None)
     if times:
         (shortest, first), (longest, last) = times[0], times[-1]
         alike = duration(shortest) == duration(longest)
@@ -252,7 +252,7 @@ def _percent(spread: summary.Spread) -> str:
 
 
 def _accuracy(spread: summary.Spread, s: Summary) -> str:
-    length = max(len(r.epochs) for r in s.counted)
+    length = max(r.num_epochs for r in s.counted)
     if spread.n > 1:
         return f"{_percent(spread)} (mean of {spread.n} seeds, best of {count(length, 'epoch')} each)"
     return f"{_percent(spread)} (epoch {summary.best_epochs(s)[0]} of {length})"

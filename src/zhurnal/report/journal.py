@@ -14,6 +14,7 @@ from ..core import numbers
 from ..core.errors import LabError
 from ..core.text import escape_markdown, percent
 from ..store.lab import Lab
+from ..store.view import look
 from . import blocks, pages
 
 BLOCKS = ("entries",)
@@ -72,9 +73,9 @@ def listing(lab: Lab) -> str:
     """Return the table of entries: newest end first, then the higher number."""
     have = set(lab.names())
     rows = []
-    read: dict[str, Summary] = {}
-    for path, names in entries(lab):
-        told = [read.setdefault(n, summary.read(lab, n)) if n not in read else read[n] for n in names if n in have]
+    with look(lab) as view:
+        listed = [(path, names, [summary.read(view, n) for n in names if n in have]) for path, names in entries(lab)]
+    for path, names, told in listed:
         unfinished = len(told) < len(names) or any(s.unfinished for s in told)
         when = summary.stopped(told) or summary.started(told)
         date = "–" if when is None else f"{when:%Y-%m-%d}" + (" (not finished)" if unfinished else "")

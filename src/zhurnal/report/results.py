@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
-from ..analyze import predictions, summary
+from ..analyze import predictions
 from ..analyze import results as drawn
 from ..analyze.predictions import Predictions
 from ..analyze.summary import Summary
@@ -25,12 +25,12 @@ def _each(told: Sequence[Summary], lab: Lab, kind: str, make: Callable[[Predicti
     """Return what `make` says of the best run of each experiment, under its name; an experiment without predictions says so."""
     texts = []
     for s in told:
-        runs = [r for r in s.counted if r.epochs]
+        runs = [r for r in s.counted if r.num_epochs]
         if not runs:
             texts.append(f"{s.name}: no epoch was finished.")
             continue
         try:
-            found = predictions.read(max(runs, key=lambda r: (summary.best(r) or (0, 0.0))[1]))
+            found = predictions.read(max(runs, key=lambda r: r.best[1] if r.best else 0.0))
         except LabError as error:
             texts.append(f"{s.name}: {escape_markdown(str(error))}")
             continue

@@ -26,6 +26,7 @@ experiments/logs/**/lock
 experiments/logs/**/checkpoints/
 experiments/logs/**/predictions/
 experiments/logs/**/tensorboard/
+experiments/logs/**/profile/
 *.pt
 *.pth
 """

@@ -4,10 +4,10 @@ Promises: `write` replaces a file in one step (temporary file in the same folder
 must not exist yet, with all its content, in one step, so two processes can never both have made it.
 """
 
-import hashlib
+import fcntl
 import os
-import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from ..core.errors import LabError
 
 def _temporary(path: Path, data: bytes | memoryview) -> Path:
     """Write `data` beside `path`, synced, and return where."""
+    import tempfile
+
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -47,6 +49,8 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; when the block ends well, sync it and put it in the place of `path`."""
+    import tempfile
+
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -95,8 +99,40 @@ def create(path: Path, data: bytes | str) -> bool:
     return True
 
 
+@contextmanager
+def alone(path: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[bool]:
+    """Hold `path`, a file or a folder that is there, as a lock while the block runs; give whether another process had to be waited for.
+
+    `waiting` is called a few times a second meanwhile. The system takes the lock back however the process ends; a file stays. Where it cannot be
+    made or locked (a read-only folder, a file system without locks), nothing is held.
+    """
+    waited = False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        yield False
+        return
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waited = True
+                waiting()
+                time.sleep(0.1)
+            except OSError:
+                break
+        yield waited
+    finally:
+        os.close(handle)
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
+    import hashlib
+
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,20 +9,24 @@ journal/                   entries, figures
 
 import datetime
 import itertools
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..core import diff, numbers
+from ..core import numbers
 from ..core.errors import LabError, SettingsError
 from ..core.experiment import FILE_KEYS, Experiment
-from ..core.settings import Settings, flatten, is_own, parse, split_own
+from ..core.facts import facts_of, flatten
 from ..core.text import did_you_mean, list_names, printable
-from . import config, files, kinds, runs, yamls
+from . import config, files, runs, yamls
 from .config import CONFIG, Config
+
+if TYPE_CHECKING:  # the schema of settings takes long to import: where results are looked at, the index does without it
+    from ..core.settings import Settings
 
 LONGEST_QUESTION = 2000
 
@@ -102,8 +106,15 @@ class Lab:
 
     def names(self) -> list[str]:
         """Return the names of all experiments, by number."""
-        found = [f.stem for f in (self.folder / "experiments").glob("e*.yaml") if f.stem[1:].isdigit() and f.stem == numbers.name(int(f.stem[1:]))]
-        return sorted(found, key=numbers.number)
+        try:
+            with os.scandir(self.folder / "experiments") as entries:
+                stems = [f.name[:-5] for f in entries if f.name.endswith(".yaml")]
+        except FileNotFoundError:
+            return []
+        found = {n: s for s in stems if s[:1] == "e" and s[1:].isdecimal() and s.isascii() and s == numbers.name(n := int(s[1:]))}
+        for name in (found[n] for n in (min(found, default=1), max(found, default=1)) if n in found):
+            numbers.number(name)  # raises where it is out of range
+        return [found[n] for n in sorted(found)]
 
     def select(self, text: str) -> list[str]:
         """Return the experiments that a range such as `e0001-e0004,e0007` names; all must exist."""
@@ -138,6 +149,9 @@ class Lab:
             if children:
                 raise LabError(f"{children[-1]}.yaml: parent {name} does not exist; there are {numbers.show(self.names())}")
             self.select(name)
+        from ..core import diff
+        from ..core.settings import parse
+
         document = yamls.read(self.file(name))
         values = document.values
         problems = [
@@ -185,11 +199,12 @@ class Lab:
             parent=numbers.name(numbers.number(parent)) if parent else None,
             continues=continues,
             changes=diff.diff(above.settings, resolved) if parent else {},
-            settings=resolved,
+            values=resolved.to_dict(),
             series=values.get("series"),
             created=values.get("created") or "",
             notes=notes,
         )
+        found.__dict__["settings"] = resolved
         self._known[name] = (self._state(name), above if parent else None, found)
         return found
 
@@ -207,6 +222,8 @@ class Lab:
 
     def missing(self, experiment: Experiment) -> list[str]:
         """Return a sentence for each file that an experiment names and that is not there yet; a run would stop at it."""
+        from ..core.settings import is_own, split_own
+
         settings = experiment.settings
         weights = settings.model.weights if (settings.model.weights or "").endswith((".pth", ".pt")) else None
         named = {"data.path": settings.data.path, "model.weights": weights}
@@ -257,6 +274,10 @@ class Lab:
         continues: str | None = None,
     ) -> list[Experiment]:
         """Make one experiment for each of `points`, as one series with one question; see `new`. All are checked before the first is written."""
+        from ..core import diff
+        from ..core.settings import parse
+        from . import kinds
+
         if len(question) > LONGEST_QUESTION:
             raise LabError(
                 f"the question has {len(question):,} characters, must have at most {LONGEST_QUESTION:,}: write the rest on the journal page"
@@ -283,7 +304,7 @@ class Lab:
         found = [self.experiment(n) for n in self._take_numbers(contents)]
         return [replace(e, notes=(*e.notes, note)) if note else e for e, (_, note) in zip(found, placed, strict=True)]
 
-    def _check(self, settings: Settings) -> Settings:
+    def _check(self, settings: "Settings") -> "Settings":
         """Check what only the lab can: experiments and files that settings name."""
         weights = settings.model.weights
         if weights and not weights.endswith((".pth", ".pt")):
@@ -323,11 +344,7 @@ class Lab:
 
     def edited(self, name: str) -> dict[str, Any]:
         """Return the changes made in an experiment's file since its first run began, those that could change a result; usually none."""
-        for run in self.runs(name):
-            if run.effective:
-                found = diff.diff(parse(run.effective["settings"]), self.experiment(name).settings)
-                return {k: v for k, v in found.items() if k not in diff.SPEED_ONLY}
-        return {}
+        return edited(self.experiment(name), self.runs(name))
 
     def run_folder(self, name: str, seed: int) -> Path:
         """Return where the run of an experiment with a seed lives."""
@@ -339,13 +356,25 @@ class Lab:
 
     def facts(self, name: str) -> dict[str, Any]:
         """Return what can make an experiment's results differ: what its runs really got, or, before the first, what its file says."""
-        experiment = self.experiment(name)
-        for run in self.runs(name):
-            if run.effective:
-                inside = replace(experiment, settings=parse(run.effective["settings"]))
-                sources = {f"{k}.source": v["sha256"][:8] for k, v in run.effective.get("sources", {}).items()}
-                return inside.facts() | sources | {"data.fingerprint": run.effective["data"]["fingerprint"][:8]}
-        return experiment.facts()
+        return facts(self.experiment(name), self.runs(name))
+
+
+def facts(experiment: Experiment, found: Sequence[runs.Run]) -> dict[str, Any]:
+    """Return what can make the results of an experiment with these runs differ; see `Lab.facts`."""
+    ran = next((run for run in found if run.facts), None)
+    return experiment.facts() if ran is None else ran.facts | {"continue": experiment.continues} | ran.fingerprints
+
+
+def edited(experiment: Experiment, found: Sequence[runs.Run]) -> dict[str, Any]:
+    """Return the changes made in the file of an experiment with these runs; see `Lab.edited`."""
+    ran = next((run for run in found if run.facts), None)
+    if ran is None or ran.facts == facts_of(experiment.values):
+        return {}
+    from ..core import diff
+    from ..core.settings import parse
+
+    changed = diff.diff(parse(ran.effective["settings"]), experiment.settings)
+    return {k: v for k, v in changed.items() if k not in diff.SPEED_ONLY}
 
 
 def grid(changes: Mapping[str, Any]) -> list[dict[str, Any]]:

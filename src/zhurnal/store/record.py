@@ -50,13 +50,12 @@ class Record:
         return True
 
     def _write(self, line: bytes) -> None:
-        size = os.fstat(self._file).st_size
         try:
             written = os.write(self._file, line)
             if written < len(line):
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
                 raise OSError(28, "No space left on device")
         except OSError as error:
-            os.ftruncate(self._file, size)
             raise RunError(
                 f"{self.path} cannot be written: {error.strerror}. Free some space and run the experiment again: it goes on from its checkpoint"
             ) from error

@@ -2,24 +2,40 @@
 
 A run is one execution of an experiment with one seed, in `experiments/logs/e0039/s42/`. It holds a lock while it lives, which the operating system
 takes back however it ends; so a run that was killed shows as interrupted the next time anyone looks.
+
+What a table tells of a run is in the fields of `Run`. Its rows and effective settings are read when they are first asked for, where they were not
+read already: the index (see `view.py`) keeps the fields alone.
 """
 
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import fsum
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
 from ..core.errors import RunError
+from ..core.facts import facts_of
 from ..core.records import Row
 from . import record
 
 Status = Literal["waiting", "running", "interrupted", "failed", "finished"]
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that count of a record, and of the events those that tell times."""
+
+    epochs: list[Row]  # rows of kind epoch, one for each epoch, in order
+    iters: list[Row]  # rows of kind iter
+    times: list[Row]  # rows of kind time, one for each epoch
 
 
 @dataclass(frozen=True)
@@ -31,10 +47,13 @@ class Run:
     folder: Path
     status: Status
     reason: str  # why it failed or stopped, or an empty text
-    effective: dict[str, Any]  # what it really got: settings, data, optimizer, device; empty before its start
-    epochs: list[Row] = field(repr=False)  # rows of kind epoch, one for each epoch, in order
-    iters: list[Row] = field(repr=False)  # rows of kind iter
-    times: list[Row] = field(repr=False)  # rows of kind time, one for each epoch
+    num_epochs: int  # whole epochs
+    best: tuple[int, float] | None  # the first epoch with the highest validation accuracy, and that accuracy
+    last: Row = field(repr=False)  # the row of the last whole epoch; empty before the first
+    not_finite_since: int | None = field(repr=False)  # the first epoch whose training or validation loss is not finite
+    seconds: Numbers = field(repr=False)  # of each whole epoch
+    images_per_second: Numbers = field(repr=False)  # of each whole epoch
+    total_seconds: float | None = field(repr=False)  # of all epochs, interrupted ones too; none without any
     test: Row | None = field(repr=False)
     end: Row | None = field(repr=False)
     step: int = 0  # the last step that the record has
@@ -49,10 +68,59 @@ class Run:
         return self.status == "finished"
 
     def state(self) -> str:
-        """Return its state for a person: `interrupted at step 812 (epoch 3)`."""
+        """Return its state for a person: `interrupted at step 812 (epoch 3 of 120)`."""
         if self.status == "interrupted":
-            return f"interrupted at step {self.step} (epoch {len(self.epochs) + 1})"
+            planned = self.facts.get("train.epochs")
+            return f"interrupted at step {self.step} (epoch {self.num_epochs + 1}{f' of {planned}' if planned else ''})"
         return f"failed: {self.reason}" if self.status == "failed" else self.status
+
+    def running(self) -> "Run":
+        """Return it as it is while a process holds it, whatever its last event says."""
+        found = replace(self, status="running", reason="", stopped="")
+        found.__dict__.update({k: v for k, v in self.__dict__.items() if k in ("rows", "effective", "facts", "fingerprints")})
+        return found
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Its rows."""
+        return _rows(record.current(record.read(self.folder / "record.jsonl")[0]), record.read(self.folder / "events.jsonl")[0])
+
+    @property
+    def epochs(self) -> list[Row]:
+        """The rows of kind epoch, one for each epoch, in order."""
+        return self.rows.epochs
+
+    @property
+    def iters(self) -> list[Row]:
+        """The rows of kind iter."""
+        return self.rows.iters
+
+    @property
+    def times(self) -> list[Row]:
+        """The rows of kind time, one for each epoch."""
+        return self.rows.times
+
+    @cached_property
+    def effective(self) -> dict[str, Any]:
+        """What it really got: settings, data, optimizer, device; empty before its start."""
+        return read_effective(self.folder)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The settings it really got that can make its results differ, flat; empty before its start."""
+        if not self.effective:
+            return {}
+        from ..core.settings import parse
+
+        return facts_of(parse(self.effective["settings"]).to_dict())
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """What else can make its results differ: beginnings of the SHA-256 of its data, and of files of the user's own; empty before its start."""
+        if not self.effective:
+            return {}
+        sources = {f"{k}.source": v["sha256"][:8] for k, v in self.effective.get("sources", {}).items()}
+        return sources | {"data.fingerprint": self.effective["data"]["fingerprint"][:8]}
 
 
 def folder(logs: Path, experiment: str, seed: int) -> Path:
@@ -60,53 +128,85 @@ def folder(logs: Path, experiment: str, seed: int) -> Path:
     return logs / experiment / f"s{seed}"
 
 
+def seeds(logs: Path, experiment: str) -> list[int]:
+    """Return the seeds of the runs of an experiment that were started, in order."""
+    try:
+        with os.scandir(logs / experiment) as entries:
+            return sorted(int(f.name[1:]) for f in entries if f.name[0] == "s" and f.name[1:].isdigit() and f.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def read_all(logs: Path, experiment: str) -> list[Run]:
     """Return the runs of an experiment that were started, by seed."""
-    home = logs / experiment
-    if not home.is_dir():
-        return []
-    seeds = sorted(int(f.name[1:]) for f in home.iterdir() if f.is_dir() and f.name[0] == "s" and f.name[1:].isdigit())
-    return [read(logs, experiment, seed) for seed in seeds]
+    return [read(logs, experiment, seed) for seed in seeds(logs, experiment)]
 
 
 def read(logs: Path, experiment: str, seed: int) -> Run:
     """Return a run from its files. A run that was never started is `waiting`."""
     home = folder(logs, experiment, seed)
+    held = is_locked(home)
     rows, problems = record.read(home / "record.jsonl")
     events, more = record.read(home / "events.jsonl")
     rows = record.current(rows)
-    by_kind: dict[str, list[Row]] = {}
-    for row in rows:
-        by_kind.setdefault(row["kind"], []).append(row)
-    times = {e["epoch"]: e for e in events if e["kind"] == "time"}
+    found = _rows(rows, events)
+    last_of = {row["kind"]: row for row in rows}
     starts = [e for e in events if e["kind"] == "start"]
     stops = [e for e in events if e["kind"] == "stop"]
-    status, reason = _status(home, starts, stops, events)
-    return Run(
+    status, reason = _status(starts, stops, events)
+    whole = [t for t in found.times if not t.get("partial")]
+    run = Run(
         experiment=experiment,
         seed=seed,
         folder=home,
         status=status,
         reason=reason,
-        effective=read_effective(home),
-        epochs=by_kind.get("epoch", []),
-        iters=by_kind.get("iter", []),
-        times=[times[k] for k in sorted(times)],
-        test=by_kind["test"][-1] if "test" in by_kind else None,
-        end=by_kind["end"][-1] if "end" in by_kind else None,
+        num_epochs=len(found.epochs),
+        best=_best(found.epochs),
+        last=found.epochs[-1] if found.epochs else {},
+        not_finite_since=next((r["epoch"] for r in found.epochs if r.get("train_loss") is None or r.get("val_loss") is None), None),
+        seconds=_numbers(whole, "seconds"),
+        images_per_second=_numbers(whole, "images_per_second"),
+        total_seconds=fsum(_numbers(found.times, "seconds")) if found.times else None,
+        test=last_of.get("test"),
+        end=last_of.get("end"),
         step=max((r.get("step", 0) for r in (*rows, *starts, *stops)), default=0),
         started=starts[0]["time"] if starts else "",
-        stopped="" if status in ("running", "waiting") else (events[-1]["time"] if events else ""),
+        stopped=events[-1]["time"] if events and status != "waiting" else "",
         warnings=tuple(e["text"] for e in events if e["kind"] == "warning"),
         problems=tuple(problems + more),
     )
+    run.__dict__.update(rows=found, effective=read_effective(home))
+    return run.running() if status != "finished" and (held or is_locked(home)) else run
 
 
-def _status(home: Path, starts: list[Row], stops: list[Row], events: list[Row]) -> tuple[Status, str]:
+def _rows(rows: list[Row], events: list[Row]) -> Rows:
+    times = {e["epoch"]: e for e in events if e["kind"] == "time"}
+    return Rows([r for r in rows if r["kind"] == "epoch"], [r for r in rows if r["kind"] == "iter"], [times[k] for k in sorted(times)])
+
+
+def number(row: Mapping[str, Any], key: str) -> float | None:
+    """Return a number of a row; none for null, and for a row without it."""
+    found = row.get(key)
+    return float(found) if isinstance(found, int | float) and found == found else None
+
+
+def _numbers(rows: list[Row], key: str) -> Numbers:
+    return tuple(found for row in rows if (found := number(row, key)) is not None)
+
+
+def _best(epochs: list[Row]) -> tuple[int, float] | None:
+    known = [(found, -int(r["epoch"])) for r in epochs if (found := number(r, "val_acc")) is not None]
+    if not known:
+        return None
+    accuracy, epoch = max(known)
+    return -epoch, accuracy
+
+
+def _status(starts: list[Row], stops: list[Row], events: list[Row]) -> tuple[Status, str]:
+    """Return the state that events tell of a run which no process holds, and why it stopped."""
     if stops and stops[-1]["status"] == "finished":
         return "finished", ""
-    if is_locked(home):
-        return "running", ""
     if not starts and not stops:
         return "waiting", ""
     if stops and (not starts or events.index(stops[-1]) > events.index(starts[-1])):

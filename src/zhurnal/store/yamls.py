@@ -1,6 +1,7 @@
 """YAML files: read with the line of every key and limits on what is accepted, written so that a person can edit them.
 
-YAML 1.2 (`1e-3` is a number, `no` is a text). Duplicate keys, tags and aliases are errors.
+YAML 1.2 (`1e-3` is a number, `no` is a text). Duplicate keys, tags and aliases are errors. Text as `dump` writes it, and most of what a person makes
+of it, is read by `simple.py`; anything else by ruamel.yaml, which takes tens of milliseconds to import and to read a page.
 """
 
 import re
@@ -9,14 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
-
 from ..core.errors import SettingsError
-from . import files
+from . import files, simple
 
 DEPTH = 8
 # Numbers of YAML 1.2's core schema; 007 stays a text, as a folder's name may be.
@@ -51,6 +46,19 @@ def read(path: Path) -> Document:
 
 def parse(text: str, name: str) -> Document:
     """Return the YAML document in `text`; see `read`."""
+    if (known := simple.parse(text)) is not None:
+        return Document(*known, name)
+    return parse_any(text, name)
+
+
+def parse_any(text: str, name: str) -> Document:
+    """Return the YAML document in `text` as ruamel.yaml reads it, which `simple.parse` agrees with wherever it reads anything."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.constructor import DuplicateKeyError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.events import AliasEvent
+
     _check_depth(text, name)
     yaml = YAML(typ="rt")
     try:
@@ -89,6 +97,8 @@ def _check_depth(text: str, name: str) -> None:
 
 def _plain(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> Any:
     """Return plain Python values, noting the line of each key."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
     if len(path) > DEPTH:
         raise SettingsError([f"{'.'.join(path[:3])}...: nested too deep for settings"])
     if isinstance(value, CommentedMap):
@@ -127,6 +137,8 @@ def dump(values: Mapping[str, Any]) -> str:
     """Return YAML text for plain values, lists on one line."""
     import io
 
+    from ruamel.yaml import YAML
+
     yaml = YAML()
     yaml.width = 4096
     yaml.default_flow_style = False
@@ -136,6 +148,8 @@ def dump(values: Mapping[str, Any]) -> str:
 
 
 def _commented(value: Any) -> Any:
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
     if isinstance(value, Mapping):
         return CommentedMap((k, _commented(v)) for k, v in value.items())
     if isinstance(value, (list, tuple)):

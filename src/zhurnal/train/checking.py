@@ -129,7 +129,7 @@ def check_experiment(lab: Lab, experiment: Experiment, *, download: bool = False
     """
     parts: list[setup.Parts] = []
     train = experiment.settings.train.model_copy(update={"batch_size": 2, "drop_last": False, "device": "cpu"})
-    small = replace(experiment, settings=replace(experiment.settings, train=train))
+    small = experiment.with_settings(replace(experiment.settings, train=train))
     findings = []
     with tempfile.TemporaryDirectory() as cache:
         elsewhere = _Elsewhere(lab, Path(cache))

@@ -8,21 +8,19 @@ same experiment and seed give the same rows on the same machine.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..core.errors import RunError, SettingsError
 from ..core.text import show
 from ..store.lab import Lab
 from . import setup
-from .step import Feed, train_step
+from .bench import as_before, batches
+from .step import train_step
 from .watch import Silent, Watcher
 
 SMOOTH = 0.9  # of the moving average of losses
@@ -91,7 +89,7 @@ def find(
     experiment = lab.experiment(name)
     seed = experiment.settings.seeds[0] if seed is None else seed
     watcher, train = watcher or Silent(), experiment.settings.train
-    with _as_before():
+    with as_before():
         if train.num_threads:
             torch.set_num_threads(train.num_threads)
         parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
@@ -100,7 +98,7 @@ def find(
         parts.model.train()
         lrs, losses = [], []
         diverged = False
-        for step, (images_NCHW, labels_N) in zip(range(steps), _batches(parts.feed), strict=False):
+        for step, (images_NCHW, labels_N) in zip(range(steps), batches(parts.feed), strict=False):
             lrs.append(low * (high / low) ** (step / (steps - 1)))
             for group, ratio in zip(parts.optimizer.param_groups, ratios, strict=True):
                 if ratio is not None:
@@ -179,20 +177,3 @@ def rows(test: RangeTest, settings: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _batches(feed: Feed) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches of epoch after epoch, without end."""
-    for epoch in count():
-        yield from feed.batches(epoch, 0)
-
-
-@contextmanager
-def _as_before() -> Iterator[None]:
-    """Put PyTorch's generators and number of threads back afterwards."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

@@ -4,8 +4,6 @@ The loop is `_train` below; a step of it is in `step.py`, all that resume restor
 """
 
 import errno
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -20,14 +18,17 @@ from ..core import diff
 from ..core.errors import Interrupted, RunError, ZhurnalError
 from ..core.experiment import Experiment
 from ..core.settings import Train, parse
+from ..core.stop import Stop
+from ..core.text import count
 from ..store import files, runs
 from ..store.lab import Lab
 from ..store.record import Record
 from ..store.record import read as read_record
-from . import mix, own, setup, state
+from . import mix, own, setup, state, tuning
 from .board import Board
 from .freeze import follow
 from .log import Log, Saver
+from .profile import Profile
 from .schedulers import lr_at
 from .setup import Parts
 from .state import Position
@@ -38,44 +39,16 @@ from .watch import Silent, Watcher
 _NUM_THREADS = torch.get_num_threads()
 
 
-class Stop:
-    """Becomes true when somebody asks to stop: Ctrl-C, `kill`, or a call."""
-
-    def __init__(self) -> None:
-        self.reason = ""
-
-    def __call__(self, reason: str = "stopped") -> None:
-        """Ask to stop; the first reason is kept."""
-        self.reason = self.reason or reason
-
-    def check(self, _: object = None) -> None:
-        """Raise Interrupted where somebody asked to stop; called between the batches of a measurement, of which nothing is kept then."""
-        if self.reason:
-            raise Interrupted(self.reason)
-
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM as a request to stop while the block runs; a second Ctrl-C ends at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
-
-        def ask(number: int, _: Any) -> None:
-            if self.reason:
-                raise KeyboardInterrupt
-            self(names[signal.Signals(number)])
-
-        before = {number: signal.signal(number, ask) for number in names}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 def run(
-    lab: Lab, name: str, seed: int | None = None, *, watcher: Watcher | None = None, download: bool = False, stop: Stop | None = None
+    lab: Lab,
+    name: str,
+    seed: int | None = None,
+    *,
+    watcher: Watcher | None = None,
+    download: bool = False,
+    stop: Stop | None = None,
+    num_threads: int = 0,
+    profile: Profile | None = None,
 ) -> runs.Run:
     """Run an experiment with one seed, or go on with its unfinished run, and return what it left.
 
@@ -88,6 +61,8 @@ def run(
         watcher: is told what happens.
         download: whether missing data may be downloaded.
         stop: call it, from any thread, to stop after the step that runs.
+        num_threads: the most processor threads where train.num_threads is 0; 0 for all. A run that began with another number keeps it.
+        profile: the steps of which to write a trace.
 
     Raises:
         Interrupted: it was asked to stop; the state is saved.
@@ -104,7 +79,9 @@ def run(
     with runs.locked(home, f"{experiment.name} with seed {seed}"), ExitStack() as stack:
         before = runs.read_effective(home)
         _check_unchanged(experiment, before)
-        torch.set_num_threads(before.get("num_threads") or experiment.settings.train.num_threads or _NUM_THREADS)
+        threads = experiment.settings.train.num_threads or num_threads or _NUM_THREADS
+        torch.set_num_threads(threads)
+        tuning.keep_memory()
         events = stack.enter_context(Record(home / "events.jsonl"))
         try:
             parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
@@ -112,17 +89,19 @@ def run(
             if not before:  # it never began: `ls` says why
                 events.append({"kind": "stop", "time": setup.now(), "status": "failed", "step": 0, "epoch": 0, "reason": str(error)[:2000]})
             raise
+        parts = setup.tune(parts, tuning.resumed(before) if before else _choose(lab, experiment, parts, threads, watcher), threads)
+        if profile:
+            parts, watcher = stack.enter_context(profile.over(parts, watcher, home))
         for folder in ("checkpoints", "predictions"):
             (home / folder).mkdir(exist_ok=True)
         saved, problems = state.latest(home / "checkpoints")
         if saved:
             follow(experiment.settings.model, parts.model, parts.optimizer, parts.frozen, saved["position"]["epoch"])
         position = state.restore(saved, parts.model, parts.optimizer, parts.ema) if saved else Position()
+        tuning.lay_out_state(parts.optimizer)
         position.partial = position.partial or position.batch > 0
         record = stack.enter_context(Record(home / "record.jsonl", resumed=True))
         log = Log(home, record, events, stack.enter_context(Board(home / "tensorboard", experiment.settings.train.tensorboard)), watcher)
-        if log.board.missing:
-            watcher.note("TensorBoard events are not written: pip install 'zhurnal[tensorboard]', or set train.tensorboard=false")
         _open(experiment, seed, parts, before, position, log, problems, lab.folder)
         stack.enter_context(stop.on_signals())
         try:
@@ -140,6 +119,18 @@ def run(
         log.stop("finished", position, "")
     setup.export_best(lab, experiment, watcher.note)
     return runs.read(lab.logs, experiment.name, seed)
+
+
+def _choose(lab: Lab, experiment: Experiment, parts: Parts, threads: int, watcher: Watcher) -> tuning.Choice:
+    """Return how a new run computes, and tell it where it was measured."""
+    watcher.phase("choosing memory format and threads")
+    choice = tuning.choose(experiment.settings, parts.model, parts.data.image, len(parts.data.train), parts.device, threads, lab.cache)
+    if choice.why in (tuning.MEASURED, tuning.BUSY):
+        busy = ", on a busy machine" if choice.why == tuning.BUSY else ""
+        watcher.note(f"chosen by measurement{busy}: {choice.memory_format}, {count(choice.num_threads, 'thread')}")
+    elif choice.why.startswith("not measured"):
+        watcher.note(f"memory format and threads are {choice.memory_format} and {choice.num_threads}, {choice.why}")
+    return choice
 
 
 def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Position) -> tuple[BaseException, str]:
@@ -238,9 +229,10 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
 
     def save() -> None:
         at.loss_sum, at.correct, at.since_loss = float(sums[0]), int(sums[1]), float(sums[2])
+        log.watcher.phase("saving")
         log.record.sync()
-        log.board.flush()
         saver.save(lambda: state.save(checkpoints, at, model, optimizer, parts.ema))
+        log.watcher.phase("training")
 
     log.watcher.begin(experiment.name, feed.seed, settings.epochs, feed.num_batches, at.epoch, at.batch)
     model.train()
@@ -311,8 +303,10 @@ def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor
     log.watcher.phase("validating")
     result = measure(parts.data.val, settings.tta)
     if result.accuracy > at.best_val_acc:
+        log.watcher.phase("saving the best weights")
         at.best_sha256 = state.save_best(checkpoints, epoch, model)
         at.best_epoch, at.best_val_acc = epoch, result.accuracy
+    log.watcher.phase("writing down")
     log.predictions(epoch, result, len(parts.data.classes))
     row = {"kind": "epoch", "epoch": epoch, "step": at.step, "lr": float(parts.optimizer.param_groups[0]["lr"])}
     row |= {"train_loss": train_loss, "train_acc": train_acc, "val_loss": result.loss, "val_acc": result.accuracy}

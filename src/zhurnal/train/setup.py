@@ -4,7 +4,8 @@ import datetime
 import platform
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ from torch import nn
 from .. import __version__
 from ..core.errors import RunError
 from ..core.experiment import Experiment
+from ..core.settings import Settings
+from ..store import files
 from ..store.lab import Lab
 from ..store.runs import Run
-from . import clips, init, losses, models, optimizers, own, random, state, transforms
+from . import clips, init, losses, models, optimizers, own, random, state, transforms, tuning
 from .data import Prepared, Streamed, prepare
 from .ema import Ema
 from .freeze import freeze
+from .resize import check, size_at
 from .step import Feed, Losses, Normalizer
+from .tuning import Choice
 from .watch import Watcher
 
 
@@ -41,6 +46,7 @@ class Parts:
     frozen: list[str]  # names of weights that are frozen, until an epoch or for good
     started_from: dict[str, Any] | None
     sources: dict[str, own.Own]
+    choice: Choice  # how it computes
 
 
 def choose_device(name: str) -> torch.device:
@@ -89,6 +95,7 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         batch_size=settings.train.batch_size,
         drop_last=settings.train.drop_last,
         device=device,
+        size=_growth(settings, model, data, device),
         ahead=isinstance(data.train.images, Streamed),
     )
     if feed.num_batches == 0:
@@ -113,7 +120,35 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         frozen=frozen,
         started_from=started_from,
         sources={s: part for s, n in _names(experiment).items() if (part := own.find(s, n, lab.folder)) is not None},
+        choice=Choice(tuning.CONTIGUOUS, torch.get_num_threads(), "given"),  # until `tune`
     )
+
+
+def _growth(settings: Settings, model: nn.Module, data: Prepared, device: torch.device) -> Callable[[int], tuple[int, int]] | None:
+    """Return the size of training images by epoch, where they grow."""
+    train = settings.train
+    if train.initial_scale == 1:
+        return None
+    if len(data.image) != 3:
+        raise RunError("train.initial_scale is for images, and these are clips: use train.initial_scale=1")
+    size = partial(size_at, epochs=train.epochs, size=data.image[-2:], initial_scale=train.initial_scale, finetune_fraction=train.finetune_fraction)
+    check(model, data.image, size(0), device)
+    return size
+
+
+def tune(parts: Parts, choice: Choice, threads: int) -> Parts:
+    """Return the parts laid out and fed as `choice` says; `threads` are the most that may be taken. PyTorch's number of threads is set."""
+    torch.set_num_threads(choice.num_threads)
+    tuning.lay_out(choice, *([parts.model, parts.ema.model] if parts.ema else [parts.model]))
+    tuning.lay_out_state(parts.optimizer)
+    normalize = parts.normalize
+    if choice.memory_format != tuning.CONTIGUOUS and len(parts.data.image) == 3:
+
+        def normalize(images_NCHW: torch.Tensor) -> torch.Tensor:
+            return tuning.arrange(parts.normalize(images_NCHW), choice.memory_format)
+
+    spare = parts.device.type == "cpu" and choice.num_threads < threads
+    return replace(parts, choice=choice, normalize=normalize, feed=replace(parts.feed, normalize=normalize, ahead=parts.feed.ahead or spare))
 
 
 def make_transform(transform: str | list[Any], data: Prepared, lab: Lab) -> transforms.Transform:
@@ -228,6 +263,8 @@ def effective(experiment: Experiment, seed: int, parts: Parts, base: Path) -> di
         "sources": {section: source.identity(base) for section, source in parts.sources.items()},
         "device": str(parts.device),
         "num_threads": torch.get_num_threads(),
+        "memory_format": parts.choice.memory_format,
+        "tuning": {"why": parts.choice.why, "microseconds": parts.choice.microseconds},
     }
 
 
@@ -239,13 +276,14 @@ def environment(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "num_threads": torch.get_num_threads(),
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -260,6 +298,11 @@ def now() -> str:
 
 def export_best(lab: Lab, experiment: Experiment, note: Callable[[str], None]) -> None:
     """Put the best weights of the experiment's best finished run at `experiments/logs/e0039_model_best.pth`."""
+    with files.alone(lab.cache / f"{experiment.name}-best.lock"):  # of two seeds that end at once, the later one sees both
+        _export_best(lab, experiment, note)
+
+
+def _export_best(lab: Lab, experiment: Experiment, note: Callable[[str], None]) -> None:
     runs = [r for r in lab.runs(experiment.name) if r.finished and r.end]
     best = max(runs, key=lambda r: r.end["best_val_acc"] if r.end else -1.0)
     assert best.end is not None
@@ -267,7 +310,5 @@ def export_best(lab: Lab, experiment: Experiment, note: Callable[[str], None]) -
     if not source.is_file():
         note(f"{source.name} of seed {best.seed} is gone: {experiment.name}_model_best.pth was not written")
         return
-    from ..store import files
-
     with files.replacing(lab.logs / f"{experiment.name}_model_best.pth") as temporary:
         shutil.copyfile(source, temporary)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from . import random
 from .data import Split
 from .mix import mixed_losses
+from .resize import resize
 from .transforms import Transform, draw
 from .tta import tta_logits
 
@@ -33,7 +34,8 @@ class Feed:
     batch_size: int
     drop_last: bool
     device: torch.device
-    ahead: bool  # prepare the next batch in a thread while this one trains: for images that are decoded on the way
+    ahead: bool  # prepare the next batch in a thread while this one trains: for images decoded on the way, and where a core is spare
+    size: Callable[[int], tuple[int, int]] | None = None  # height and width of the images of an epoch, where they grow
 
     @property
     def num_batches(self) -> int:
@@ -46,7 +48,8 @@ class Feed:
         images_NCHW, labels_N, numbers_N = self.split.take(positions_N)
         draws_ND = draw(self.transform, self.seed, epoch, numbers_N)
         images_NCHW = self.transform.apply(images_NCHW.to(self.device), draws_ND.to(self.device))
-        return self.normalize(images_NCHW), labels_N.to(self.device)
+        images_NCHW = self.normalize(images_NCHW)
+        return resize(images_NCHW, self.size(epoch)) if self.size else images_NCHW, labels_N.to(self.device)
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of an epoch from number `start` on, in the order that (seed, epoch) gives."""
@@ -55,7 +58,10 @@ class Feed:
         if not self.ahead:
             yield from (self.batch(p, epoch) for p in parts)
             return
+        threads = torch.get_num_threads()
         with ThreadPoolExecutor(1) as thread:
+            thread.submit(torch.set_num_threads, 1).result()  # of that thread; the call also changes what new threads get
+            torch.set_num_threads(threads)
             coming = [thread.submit(self.batch, p, epoch) for p in parts[:2]]
             for p in parts[2:]:
                 yield coming.pop(0).result()

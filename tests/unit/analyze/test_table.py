@@ -58,7 +58,7 @@ def test_unfinished_runs_say_so(made_up_lab: Lab) -> None:
         ("e0004 ‡", "18.44", "failed", "8 of 30"),
         ("e0005 ‡", "–", "waiting", "0 of 30"),
     ]
-    assert "‡ e0003: interrupted at step 4722 (epoch 13); numbers are of the whole epochs so far." in found.caption
+    assert "‡ e0003: interrupted at step 4722 (epoch 13 of 30); numbers are of the whole epochs so far." in found.caption
     assert "‡ e0004: failed: the loss is not finite at step 1603; numbers are of the whole epochs so far." in found.caption
     assert "‡ e0005: waiting." in found.caption
 
@@ -68,13 +68,13 @@ def test_a_seed_that_did_not_finish_is_left_out_and_named(own_lab: Lab) -> None:
     found = table.compare(own_lab, ["e0002"], columns=["best_val_acc", "state"])
     assert found.rows[0].values[0].n == 2
     assert found.rows[0].cells[1] == "2 finished, 1 interrupted"
-    assert "‡ e0002: seed 2 interrupted at step 421 (epoch 2); numbers are of the finished seeds." in found.caption
+    assert "‡ e0002: seed 2 interrupted at step 421 (epoch 2 of 30); numbers are of the finished seeds." in found.caption
 
 
 def test_a_seed_that_was_not_started_is_named(own_lab: Lab) -> None:
     name = own_lab.new({"seeds": [42, 43]}, parent="e0001").name
     make_run(own_lab, name)
-    assert summary.read(own_lab, name).unfinished == "seed 43 waiting; numbers are of the finished seed"
+    assert summary.read_all(own_lab, [name])[0].unfinished == "seed 43 waiting; numbers are of the finished seed"
     assert table.compare(own_lab, [name], columns=["experiment", "diff"]).rows[0].cells == (f"{name} ‡", "as e0001")
 
 

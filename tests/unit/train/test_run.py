@@ -388,11 +388,9 @@ def test_streamed_images_train_and_resume_as_those_in_memory(lab, tmp_path):
 def test_each_run_has_its_own_number_of_threads(lab):
     default = torch.get_num_threads()
     lab.new({**QUICK, "train.epochs": 1})
+    lab.new({"train.num_threads": 2}, parent="e0001")
     lab.new({"train.num_threads": 0}, parent="e0001")
-    lab.run("e0001")
-    from zhurnal.train import run as running
-
-    assert lab.run("e0002").effective["num_threads"] == running._NUM_THREADS
+    assert [lab.run(name).effective["num_threads"] for name in ("e0001", "e0002", "e0003")] == [1, 2, 1]
     torch.set_num_threads(default)
 
 

@@ -40,6 +40,12 @@ class Train(Section):
     mix_probability: Annotated[Float, Field(gt=0, le=1)] = Field(
         1.0, description="probability that a batch is mixed; with mixup and cutmix, each of the two is as likely"
     )
+    initial_scale: Annotated[Float, Field(gt=0, le=1)] = Field(
+        1.0, description="begin with training images of this part of their height and width, which cost less, and let them grow; 1 for full size"
+    )
+    finetune_fraction: Annotated[Float, Field(ge=0, lt=1)] = Field(
+        0.2, description="last part of the epochs in which training images have their full size; for initial_scale below 1"
+    )
     tta: Annotated[Literal["none", "flip", "flip_shift"], BeforeValidator(lambda value: value or "none")] = Field(
         "none", description="also measure the mean over views of each image: flip 2, flip_shift 6 of them; beside the plain figure, never instead"
     )
@@ -48,6 +54,9 @@ class Train(Section):
     )
     log_every: Annotated[Int, Field(gt=0)] = Field(10, description="iterations between two rows of the running loss")
     device: Annotated[Str, AfterValidator(_known_device)] = Field("auto", description="auto, cpu, cuda or cuda:1")
-    num_threads: Annotated[Int, Field(ge=0, le=1024)] = Field(0, description="processor threads; 0 takes PyTorch's default")
+    num_threads: Annotated[Int, Field(ge=0, le=1024)] = Field(0, description="processor threads; 0 measures what is fastest, where training is long")
+    memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
+        "auto", description="layout of images and weights in memory; auto measures which is faster, where training is long"
+    )
     checkpoint_seconds: Annotated[Float, Field(ge=0)] = Field(10.0, description="save the state for resume this often, in seconds")
     tensorboard: Bool = Field(True, description="write TensorBoard events beside the record")

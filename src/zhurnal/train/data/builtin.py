@@ -11,6 +11,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from ...core.errors import DataError
 from ...core.progress import Progress
+from ...store import files
 from . import splits
 from .images import in_memory
 from .loaded import Loaded, moments_of
@@ -73,7 +75,7 @@ def from_torchvision(name: str, root: Path, download: bool, progress: Progress) 
                 f"data.name is {name}, but {root / folder} is {state} ({error}); download it with `zhurnal run EXPERIMENT --download` "
                 f"(the experiment you want to run), or put its files there"
             ) from error
-        train, test = _download(dataset, name, folder, root, progress)
+        train, test = _download_once(dataset, name, folder, root, progress)
     progress(f"reading {name}", 2, 2)
     pixels_NCHW, labels_N = torch.cat([_pixels(train), _pixels(test)]), torch.cat([_labels(train), _labels(test)])
     is_test_N = torch.arange(len(labels_N)) >= len(train)
@@ -130,6 +132,21 @@ def _labels(part: Any) -> Tensor:
 
 
 # --- download --------------------------------------------------------------------------------------------------------------------------------
+
+
+def _download_once(dataset: Any, name: str, folder: str, root: Path, progress: Progress) -> tuple[Any, Any]:
+    """Download, unless another process that was waited for has done so."""
+    with suppress(OSError):  # told below
+        root.mkdir(parents=True, exist_ok=True)
+    waiting = f"waiting for a process that downloads into {root}"
+    with files.alone(root, lambda: progress(waiting, 0, 1)) as waited:
+        if waited:
+            progress(waiting, 1, 1)
+            try:
+                return _read(dataset, root)
+            except _Unusable:  # it failed there; here it may not
+                pass
+        return _download(dataset, name, folder, root, progress)
 
 
 def _download(dataset: Any, name: str, folder: str, root: Path, progress: Progress) -> tuple[Any, Any]:

@@ -1,20 +1,26 @@
 """Decoded pixels on disk: `<key>.npy` with uint8 pixels_NCHW and `<key>.json` with what was found while decoding.
 
 Both are written beside their place, synced and renamed, the JSON last, with a checksum of the pixels: what loads is whole, and what is damaged, cut
-off or of another version counts as absent. The folder can be deleted at any time.
+off or of another version counts as absent. Of several processes that lack the same key, one decodes and the others wait (`making`, by
+`<key>.lock`). The folder can be deleted at any time.
 """
 
 import json
 import os
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from ...core.progress import Progress
+from ...store import files
+
 VERSION = 2
+WAITING = "waiting for a process that decodes the same data"
 
 
 def load(folder: Path, key: str, pixels: bool) -> tuple[dict[str, Any], np.ndarray | None] | None:
@@ -48,6 +54,15 @@ def save(folder: Path, key: str, facts: dict[str, Any], pixels_NCHW: np.ndarray 
     write(folder / f"{key}.json", lambda file: file.write(text.encode()))
 
 
+@contextmanager
+def making(folder: Path, key: str, progress: Progress) -> Iterator[None]:
+    """Be the one process that makes what is stored as `key`: load it again first, another one may just have stored it."""
+    with files.alone(folder / f"{key}.lock", lambda: progress(WAITING, 0, 1)) as waited:
+        if waited:
+            progress(WAITING, 1, 1)
+        yield
+
+
 def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Write a file so that it is there whole or not at all: `fill` writes a temporary file beside it, which is synced and renamed."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -68,7 +83,10 @@ def _checksum_of(facts: dict[str, Any]) -> int:
 
 
 def available_memory() -> int:
-    """Return the bytes of memory that a process can still take: the machine's, or its container's where that is less."""
+    """Return the bytes of memory that a process can still take: the machine's, or its container's where that is less.
+
+    Of several runs at once, each is told in the environment, as ZHURNAL_JOBS, by how many it is shared.
+    """
     limits = []
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
@@ -76,4 +94,5 @@ def available_memory() -> int:
     group = Path("/sys/fs/cgroup")
     if (group / "memory.max").exists() and (most := (group / "memory.max").read_text().strip()) != "max":
         limits.append(max(0, int(most) - int((group / "memory.current").read_text())))
-    return min(limits) if limits else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    found = min(limits) if limits else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return found // max(1, int(os.environ.get("ZHURNAL_JOBS", "1")))

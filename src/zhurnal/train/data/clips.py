@@ -74,17 +74,23 @@ def load(data: Clips, path: Path, cache: Path, progress: Progress, fits: Callabl
         in_ram = data.storage == "memory" or (data.storage == "auto" and fits(num_bytes))
         settings = (data.image_size, data.channels, data.clip_length, data.clip_stride, data.clips_per_video)
         key = hashlib.sha256(f"clips {source.fingerprint} {settings} {in_ram} {decoder.name}".encode()).hexdigest()[:32]
-        stored = cached.load(cache, key, pixels=in_ram)
-        checked = None if stored is None else _from_facts(*stored)
+
+        def stored() -> _Checked | None:
+            found = cached.load(cache, key, pixels=in_ram)
+            return None if found is None else _from_facts(*found)
+
+        checked = stored()
         if checked is None:
-            checked = _decode_all(source, videos, decoder, data, size, in_ram, progress)
-            _stop_at_bad(source, videos, data, checked.bad)
-            try:
-                cached.save(cache, key, _to_facts(checked), checked.pixels_VPTCHW)
-            except OSError as error:
-                notes.append(f"decoded clips could not be kept in {cache} ({error.strerror}): they are decoded again next time")
-        else:
-            _stop_at_bad(source, videos, data, checked.bad)
+            with cached.making(cache, key, progress):
+                checked = stored()
+                if checked is None:
+                    checked = _decode_all(source, videos, decoder, data, size, in_ram, progress)
+                    _stop_at_bad(source, videos, data, checked.bad)
+                    try:
+                        cached.save(cache, key, _to_facts(checked), checked.pixels_VPTCHW)
+                    except OSError as error:
+                        notes.append(f"decoded clips could not be kept in {cache} ({error.strerror}): they are decoded again next time")
+        _stop_at_bad(source, videos, data, checked.bad)
     notes += _notes(videos, decoder, data, checked)
     good_V = torch.tensor([i for i in range(len(videos)) if i not in checked.bad])
     shape = (data.clip_length, checked.channels, *checked.size)

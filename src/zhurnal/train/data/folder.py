@@ -54,17 +54,23 @@ def load(data: Data, source: Source, cache: Path, progress: Progress, fits: Call
         num_bytes = len(source.names) * (data.channels or 3) * size[0] * size[1]
         in_ram = data.storage == "memory" or (data.storage == "auto" and fits(num_bytes))
         key = hashlib.sha256(f"{source.fingerprint} {data.image_size} {data.channels} {in_ram}".encode()).hexdigest()[:32]
-        stored = cached.load(cache, key, pixels=in_ram)
-        checked = None if stored is None else _from_facts(*stored)
+
+        def stored() -> _Checked | None:
+            found = cached.load(cache, key, pixels=in_ram)
+            return None if found is None else _from_facts(*found)
+
+        checked = stored()
         if checked is None:
-            checked = _decode_all(source, data, size, in_ram, progress)
-            _stop_at_bad(source, data, checked.bad)
-            try:
-                cached.save(cache, key, _to_facts(checked), checked.pixels_NCHW)
-            except OSError as error:
-                notes.append(f"decoded images could not be kept in {cache} ({error.strerror}): they are decoded again next time")
-        else:
-            _stop_at_bad(source, data, checked.bad)
+            with cached.making(cache, key, progress):
+                checked = stored()
+                if checked is None:
+                    checked = _decode_all(source, data, size, in_ram, progress)
+                    _stop_at_bad(source, data, checked.bad)
+                    try:
+                        cached.save(cache, key, _to_facts(checked), checked.pixels_NCHW)
+                    except OSError as error:
+                        notes.append(f"decoded images could not be kept in {cache} ({error.strerror}): they are decoded again next time")
+        _stop_at_bad(source, data, checked.bad)
     if checked.bad:
         names = [f"{source.names[i]} ({reason})" for i, reason in sorted(checked.bad.items())]
         all_named = "" if len(names) <= MOST_NAMED else " (data.bad_images=stop names each)"

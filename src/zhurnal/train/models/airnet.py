@@ -66,7 +66,7 @@ def airnet(
         before = after
         if pools:
             height, width_px = height // 2, width_px // 2
-    layers["pool"] = nn.MaxPool2d((height, width_px))
+    layers["pool"] = nn.AdaptiveMaxPool2d(1)
     layers["flatten"] = nn.Flatten()
     layers["head"] = nn.Linear(before, num_classes, bias=False)
     layers["scale"] = Scale(1 / before if scale == "width" else scale)

@@ -1,0 +1,117 @@
+"""Each benchmark runs, on few images, and writes a page; peers whose packages are not installed are left out (`ZHURNAL_PEER_PYTHON` names a Python
+that has them)."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+PEERS = os.environ.get("ZHURNAL_PEER_PYTHON", sys.executable)
+
+
+@pytest.fixture
+def measure(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("measure")
+
+
+def output(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=FOLDER.parent)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pipeline", "logged_steps"])
+def test_against_peers(name):
+    page = output(f"benchmarks/{name}.py", "--quick", "--peer-python", PEERS)
+    assert "--peer-python PATH" in page
+    assert PEERS not in page
+    assert "| Zhurnal " in page
+
+
+@pytest.mark.slow
+def test_lenet_against_each_peer():
+    page = output("benchmarks/lenet.py", "--quick", "--peer-python", PEERS)
+    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.endswith(" % |") and "`" in line]
+    expected = ["Zhurnal"] * 3 + ["reference loop", "reference loop, 2 workers", "reference loop"]
+    assert rows[:6] == expected
+    for package, name in (("lightning", "Lightning, Zhurnal's batches"), ("keras", "Keras on torch, in memory")):
+        installed = subprocess.run([PEERS, "-c", f"import {package}"], capture_output=True, check=False).returncode == 0
+        assert (name in rows) == installed, f"{package}: measured when installed, and only then"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["memory", "overhead"])
+def test_zhurnal_alone(name):
+    page = output(f"benchmarks/{name}.py", "--quick")
+    assert "## " not in page
+    assert "| missed |" in page or "| reached |" in page
+
+
+@pytest.mark.slow
+def test_transforms():
+    assert "| `augment_simple` |" in output("benchmarks/transforms.py", "--rounds", "1", "--batch", "8")
+
+
+BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {}: pass\n"
+
+
+@pytest.mark.slow
+def test_the_cost_of_an_epoch_includes_processes_below_and_not_the_first(measure):
+    code = f"import subprocess, sys\n{BUSY.format(0.3)}print('epoch 1/3', flush=True)\n"
+    code += f"subprocess.run([sys.executable, '-c', {BUSY.format(0.4)!r}])\n{BUSY.format(0.2)}print('epoch 2/3', flush=True)\n"
+    busy = BUSY.format(0.4) + "print(flush=True)\ntime.sleep(600)"
+    code += f"child = subprocess.Popen([sys.executable, '-c', {busy!r}], stdout=subprocess.PIPE)\nchild.stdout.readline()\n"
+    code += "print('epoch 3/3', flush=True)\nchild.kill(); child.wait()"
+    watched = measure.watch([sys.executable, "-c", code])
+    assert [mark.epoch for mark in watched.marks] == [1, 2, 3]
+    cpu, _ = watched.per_epoch()
+    assert cpu >= 0.48, "half of 0.4 + 0.2 of the second epoch and 0.4 of the third, less hundredths that are cut off"
+    assert watched.cpu - 2 * cpu >= 0.28, "the first epoch does not count"
+
+
+@pytest.mark.slow
+def test_peak_memory_is_that_of_all_processes_at_once(measure):
+    hold = "import time; held = b'x' * 100_000_000; time.sleep(3)"
+    code = f"import subprocess, sys; p = [subprocess.Popen([sys.executable, '-c', {hold!r}]) for _ in range(2)]; [c.wait() for c in p]"
+    assert 200e6 < measure.watch([sys.executable, "-c", code], memory=True).peak_bytes < 400e6
+
+
+def test_a_program_that_fails_is_told(measure):
+    with pytest.raises(SystemExit, match="no such thing"):
+        measure.watch([sys.executable, "-c", "raise ValueError('no such thing')"])
+
+
+def test_all_programs_get_the_same_images(measure, tmp_path):
+    from PIL import Image
+
+    for part, num in (("train", 4), ("test", 2)):
+        for number in range(num):
+            path = tmp_path / "photos" / part / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (number, 0, 10 * (part == "test"))).save(path)
+    held = np.load(measure.write_arrays(tmp_path / "photos", tmp_path / "images.npz", 4, 2))
+    assert held["train_images"][:, 0, 0, 0].tolist() == [0, 2, 1, 3]
+    assert held["train_labels"].tolist() == [0, 0, 1, 1]
+    assert held["test_images"][:, 0, 0, 2].tolist() == [10, 10]
+    noise = np.load(measure.write_arrays(None, tmp_path / "noise.npz", 40, 20))
+    assert noise["train_images"].shape == (40, 32, 32, 3)
+    assert np.bincount(noise["test_labels"]).tolist() == [2] * 10
+
+
+def test_a_page_names_no_path(measure, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmarks/lenet.py", "--data", "/home/me/x.zip", "--peer-python=/home/me/python", "--rounds", "3"])
+    assert measure.command() == "python benchmarks/lenet.py --data PATH --peer-python=PATH --rounds 3"
+
+
+def test_every_benchmark_is_in_the_table():
+    table = (FOLDER / "README.md").read_text()
+    for path in FOLDER.glob("*.py"):
+        assert path.name in table, path.name
+    assert not {p.stem for p in FOLDER.glob("*.py")} & sys.stdlib_module_names, "a script's folder comes first on its path"

@@ -1,0 +1,136 @@
+"""The index: kept where files are unchanged, never needed, safe with several processes."""
+
+import multiprocessing
+import os
+import sqlite3
+import time
+
+import pytest
+
+from zhurnal.api import Lab
+from zhurnal.store import index, runs, view, yamls
+from zhurnal.store.index import Index
+
+
+@pytest.fixture
+def later(monkeypatch):
+    monkeypatch.setattr(view, "clock", lambda: time.time_ns() + 10_000_000_000)
+
+
+@pytest.fixture
+def lab(own_lab) -> Lab:
+    return Lab(own_lab.folder)
+
+
+def refuse(*_):
+    raise AssertionError("a file was read that did not change")
+
+
+def test_nothing_is_read_that_did_not_change(lab, later, monkeypatch):
+    names = lab.names()
+    listed, compared = lab.ls(), lab.compare(names)
+    monkeypatch.setattr(runs.record, "read", refuse)
+    monkeypatch.setattr(yamls, "parse", refuse)
+    assert Lab(lab.folder).ls() == listed
+    assert Lab(lab.folder).compare(names) == compared
+
+
+def test_only_what_changed_is_read_again(lab, later, monkeypatch):
+    lab.ls()
+    read = []
+    before = runs.read
+    monkeypatch.setattr(runs, "read", lambda logs, name, seed: read.append((name, seed)) or before(logs, name, seed))
+    with (lab.logs / "e0002" / "s2" / "events.jsonl").open("ab") as file:
+        file.write(b"torn")
+    Lab(lab.folder).ls()
+    assert read == [("e0002", 2)]
+
+
+def test_experiments_that_are_gone_are_dropped(lab, later):
+    lab.ls()
+    lab.file("e0006").unlink()
+    Lab(lab.folder).ls()
+    found = Index(lab.cache / index.NAME)
+    assert found.row("line", "e0006") is found.row("experiment", "e0006") is found.row("run", "e0006/s42") is None
+    assert found.row("line", "e0001")
+    found.close()
+
+
+def test_a_row_of_another_version_is_none(tmp_path, monkeypatch):
+    path = tmp_path / index.NAME
+    first = Index(path)
+    first.put("line", "e0001", b"signature", b"value")
+    first.close()
+    assert Index(path).row("line", "e0001") == (b"signature", b"value")
+    index._code.cache_clear()
+    monkeypatch.setattr(index, "__version__", "another")
+    assert Index(path).row("line", "e0001") is None
+    index._code.cache_clear()
+
+
+def test_one_altered_bit_makes_a_row_none(tmp_path):
+    path = tmp_path / index.NAME
+    first = Index(path)
+    first.put("line", "e0001", b"signature", b"value")
+    first.close()
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE line SET value = ?", (b"walue",))
+    other.close()
+    assert Index(path).row("line", "e0001") is None
+
+
+@pytest.mark.parametrize("content", [b"no database", b"", b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_file_that_is_no_index_is_made_anew(tmp_path, content):
+    path = tmp_path / index.NAME
+    path.write_bytes(content)
+    found = Index(path)
+    assert found.rows("line") == {}
+    found.put("line", "e0001", b"s", b"v")
+    found.close()
+    assert Index(path).rows("line") == {"e0001": (b"s", b"v")}
+
+
+def test_while_another_process_holds_it_one_goes_on_without(lab, later, monkeypatch):
+    listed = lab.ls()
+    monkeypatch.setattr(index, "WAIT_SECONDS", 0.01)
+    holder = sqlite3.connect(lab.cache / index.NAME, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    assert Lab(lab.folder).ls() == listed
+    holder.execute("ROLLBACK")
+    holder.close()
+
+
+def test_where_the_cache_cannot_be_made_one_goes_on_without(lab, later):
+    (lab.folder / ".zhurnal").write_text("in the way")
+    assert lab.ls().names == lab.names()
+
+
+def test_a_read_only_lab_uses_the_index_that_is_there(lab, later, monkeypatch):
+    if os.geteuid() == 0:
+        pytest.skip("root writes everywhere")
+    listed = lab.ls()
+    lab.cache.chmod(0o500)
+    (lab.cache / index.NAME).chmod(0o400)
+    monkeypatch.setattr(runs, "read", refuse)
+    try:
+        assert Lab(lab.folder).ls() == listed
+    finally:
+        lab.cache.chmod(0o700)
+
+
+def write_many(path, first: int) -> None:
+    for i in range(first, first + 20):
+        found = Index(path)
+        found.put("line", f"e{i:04d}", b"s", b"v" * 3000)
+        found.close()
+
+
+def test_several_processes_write_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=write_many, args=(tmp_path / index.NAME, first)) for first in (100, 200, 300)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [p.exitcode for p in processes] == [0, 0, 0]
+    assert len(Index(tmp_path / index.NAME).rows("line")) == 60
