@@ -37,7 +37,8 @@ def test_a_profiled_run_is_the_same_and_says_where_its_trace_is(tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux how far the process is")
 def test_bench_outside_a_lab_can_be_stopped_and_tells_what_it_measured(tmp_path):
     command = [sys.executable, "-m", "zhurnal", "bench", "--seconds", "600", "--json"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, preexec_fn=_hear_ctrl_c, **pipes) as process:
         deadline = time.monotonic() + 300
         while process.poll() is None and time.monotonic() < deadline and not _measuring(process.pid):
             time.sleep(0.2)
@@ -49,6 +50,11 @@ def test_bench_outside_a_lab_can_be_stopped_and_tells_what_it_measured(tmp_path)
     assert not found["complete"]
     assert found["notes"][-1] == "stopped: this is what was measured before"
     assert list(tmp_path.iterdir()) == []
+
+
+def _hear_ctrl_c():
+    """Undo what a shell does to a command in the background, where tests may run."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _measuring(pid):
