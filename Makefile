@@ -1,9 +1,9 @@
-# Six words: demo, test, check, format, docs, clean. Each sets up what it needs in .venv.
+# Seven words: demo, test, check, bench-quick, format, docs, clean. Each sets up what it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check format docs clean
+.PHONY: demo test check bench-quick format docs clean
 
 demo: $(READY)          ## train two experiments on handwritten digits and write their journal page
 	$(BIN)/zhurnal demo
@@ -19,6 +19,9 @@ check: $(READY)         ## format, lint, types and the fast tests: under a minut
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+bench-quick: $(READY)   ## has anything grown slower? Ratios of two minutes, against those that were stored
+	$(BIN)/python benchmarks/guard.py
 
 format: $(READY)
 	$(BIN)/ruff format .

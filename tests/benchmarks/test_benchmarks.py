@@ -2,6 +2,7 @@
 that has them)."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -115,3 +116,20 @@ def test_every_benchmark_is_in_the_table():
     for path in FOLDER.glob("*.py"):
         assert path.name in table, path.name
     assert not {p.stem for p in FOLDER.glob("*.py")} & sys.stdlib_module_names, "a script's folder comes first on its path"
+
+
+@pytest.mark.slow
+def test_the_guard_fails_where_a_ratio_fell(measure, monkeypatch, tmp_path, capsys):
+    guard = importlib.import_module("guard")
+    assert set(json.loads(guard.STORED.read_text())["ratios"]) == set(guard.RATIOS)
+    name = "JSON lines / record"
+    for stored, status in ((0.01, 0), (100.0, 1)):
+        (tmp_path / "guard.json").write_text(json.dumps({"ratios": {name: stored}}))
+        monkeypatch.setattr(guard, "STORED", tmp_path / "guard.json")
+        monkeypatch.setattr(sys, "argv", ["guard.py", "--only", name])
+        if status:
+            with pytest.raises(SystemExit, match="1"):
+                guard.main()
+        else:
+            guard.main()
+        assert ("| fell |" if status else "| held |") in capsys.readouterr().out

@@ -57,12 +57,12 @@ def crop(image: Shape, mean_C: Sequence[int], *, padding: int | None = None, mod
 
 def flip(image: Shape, mean_C: Sequence[int], *, p: float = 0.5) -> Transform:
     """Mirror left to right."""
-    return Transform(1, lambda images_NCHW, draws_N1: _some(images_NCHW, draws_N1[:, 0] < p, lambda images_MCHW, rows_M: images_MCHW.flip(-1)))
+    return Transform(1, lambda images_NCHW, draws_N1: image_ops.mirror(images_NCHW, (draws_N1[:, 0] < p).nonzero()[:, 0], -1))
 
 
 def flip_vertical(image: Shape, mean_C: Sequence[int], *, p: float = 0.5) -> Transform:
     """Mirror top to bottom."""
-    return Transform(1, lambda images_NCHW, draws_N1: _some(images_NCHW, draws_N1[:, 0] < p, lambda images_MCHW, rows_M: images_MCHW.flip(-2)))
+    return Transform(1, lambda images_NCHW, draws_N1: image_ops.mirror(images_NCHW, (draws_N1[:, 0] < p).nonzero()[:, 0], -2))
 
 
 def alternating_flip(image: Shape, mean_C: Sequence[int]) -> Transform:

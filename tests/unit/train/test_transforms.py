@@ -203,3 +203,13 @@ def test_a_function_of_the_users_own_that_returns_something_else():
     wrong.num_draws = 0
     with pytest.raises(DataError, match=r"it returned torch.float32 \(2, 3, 8, 8\), must return torch.uint8 \(2, 3, 8, 8\)"):
         transforms.from_function("my.py:wrong", wrong).apply(images((3, 8, 8))[5:7], torch.empty(2, 0))
+
+
+def test_windows_copied_are_windows_looked_up():
+    before = images((3, 20, 24))
+    tops, lefts, flips = torch.arange(48) % 9, torch.arange(48) % 5, torch.arange(48) % 3 == 0
+    copied = image_ops.copy_windows(before, tops, lefts, (12, 20), flips)
+    assert torch.equal(copied, image_ops.gather_windows(before, tops, lefts, (12, 20), flips))
+    assert torch.equal(copied[1], before[1, :, 1:13, 1:21])
+    assert torch.equal(copied[3], before[3, :, 3:15, 3:23].flip(-1))
+    assert torch.equal(image_ops.crop(before, tops, lefts, (12, 20)), image_ops.gather_windows(before, tops, lefts, (12, 20), flips & False))
