@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import DataError
-from ..core.settings import RECIPES, is_own, steps_of
+from ..core.settings import RECIPES, steps_of
 from ..core.text import did_you_mean, list_names
 from . import random
 from .steps import STEPS, Apply, Shape
@@ -35,8 +35,6 @@ def make(transform: str | list[Any], image: Shape, mean: Sequence[float] | None 
     Raises:
         DataError: no such transform, or a step that images of this shape are too small for.
     """
-    if isinstance(transform, str) and is_own(transform):
-        raise DataError(f"data.transform is {transform}, a transform of your own, which is not supported yet; take {list_names(RECIPES)}")
     if isinstance(transform, str) and transform not in RECIPES:
         raise DataError(f"data.transform is '{transform}', which is none of {list_names(RECIPES)}{did_you_mean(transform, RECIPES)}")
     mean_C = tuple(round(255 * m) for m in mean) if mean is not None else (0,) * image[0]
