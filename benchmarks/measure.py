@@ -222,7 +222,7 @@ def machine(load: float) -> str:
     processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
     cores = len(os.sched_getaffinity(0))
     return (
-        f"{datetime.date.today()}, {processor}, {cores} cores, {platform.system()}, Python {platform.python_version()}, load {load:.1f} at the start"
+        f"{datetime.date.today()}, {processor}, {count(cores, 'core')}, {platform.system()}, Python {platform.python_version()}, load {load:.1f} at the start"
     )
 
 
