@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .analyze.listing import Listing
     from .analyze.table import Table
     from .report.entry import Written
+    from .report.problems import Verified
     from .train.lr_find import RangeTest
 
 
@@ -77,6 +78,12 @@ class Lab(store.Lab):
         from .report.entry import write
 
         return write(self, list(names), **options)
+
+    def verify(self, names: Sequence[str] | None = None, **options: Any) -> "Verified":
+        """Return what of the journal, or of the entries about some experiments, the records do not bear out; see `zhurnal.report.verify.verify`."""
+        from .report.verify import verify
+
+        return verify(self, names, **options)
 
     def diff(self, first: str, second: str) -> dict[str, tuple[Any, Any]]:
         """Return each effective setting that differs between two experiments, with its value in the first and in the second."""

@@ -14,7 +14,9 @@ import click
 from .. import __version__
 from ..core.errors import Interrupted, ZhurnalError
 from ..core.text import did_you_mean
+from .verifying import verify
 from .words import changes as _changes
+from .words import lab_of as _lab
 from .words import question as _question
 from .words import window as _window
 
@@ -89,13 +91,6 @@ def cli(ctx: click.Context, folder: str | None) -> None:
     zhurnal write e0001-e0002
     """
     ctx.obj = folder
-
-
-def _lab(ctx: click.Context) -> "Lab":
-    from ..api import Lab
-
-    folder = ctx.find_root().obj
-    return Lab(folder) if folder else Lab(Lab.find().folder)
 
 
 def _from_here(lab: "Lab", changes: dict[str, Any]) -> dict[str, Any]:
@@ -328,6 +323,9 @@ def write(ctx: click.Context, experiments: str, added: tuple[str, ...], force: b
         click.secho(f"note: {note}", fg="yellow", err=True)
     if written.kept:
         sys.exit(2)
+
+
+cli.add_command(verify)
 
 
 @cli.command()

@@ -1,13 +1,24 @@
-"""How the words of a command line are taken apart."""
+"""How the words of a command line are taken apart, and which lab they are about."""
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from ..api import Lab
+
 # Settings whose value is a list: there, a list is one value of a sweep.
 LISTS = ("betas", "seeds", "transform", "milestones", "class_weights")
+
+
+def lab_of(ctx: click.Context) -> "Lab":
+    """Return the lab that a command works on: the one named by --lab, or the nearest."""
+    from ..api import Lab
+
+    folder = ctx.find_root().obj
+    return Lab(folder) if folder else Lab(Lab.find().folder)
 
 
 def split_values(text: str) -> list[str]:
