@@ -23,7 +23,8 @@ PATIENCE = 1.0  # seconds without a word
 def verify(ctx: click.Context, experiments: str | None, as_json: bool) -> None:
     """Recompute the journal from the records and report what no longer holds, with file and line; writes nothing.
 
-    ENTRIES are experiments, such as e0001-e0004; without them, the whole journal is verified. Exit status: 0 all holds, 1 something does not, 2 error.
+    ENTRIES are experiments, such as e0001-e0004; without them, the whole journal is verified.
+    Exit status: 0 all holds, 1 something does not, 2 error.
     """
     lab = lab_of(ctx)
     with _Bar() as bar:

@@ -1,7 +1,7 @@
 """Whether a journal still says what the records hold: every generated block and figure, and what a person's sentences claim where they can be read.
 
-Promises: nothing is written, drawn or fetched; blocks are made by the functions that `write` uses and figures are known by their stamps, so what was
-just written holds; a sentence that cannot be read is not reported. What cannot be checked here (predictions are not kept in git) is a note, no problem.
+Promises: nothing is written, drawn or fetched; blocks are made by the functions that `write` uses and figures are known by their stamps, so what
+was just written holds; a sentence that cannot be read is not reported. What cannot be checked here (predictions are not kept in git) is a note.
 """
 
 import re
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..analyze import figures, summary
+from ..analyze import results as results_figures
 from ..analyze.drawing import read_stamp
 from ..analyze.summary import Summary
 from ..core import numbers
@@ -182,7 +183,7 @@ class Verification:
                 self.problems.append(Problem(page.file, line, "figure", f"figure {file.name} {text}. {way}"))
 
     def _expected(self, stem: str, names: Sequence[str]) -> tuple[str, str] | None:
-        """Return the digest of what a figure should show and an empty text, or an empty text and why there is none; none where it is no such figure."""
+        """Return the digest of what a figure should show, or why there is none; none where it is no figure that can be known by its name."""
         own = [(list(names), kind) for kind in figures.KINDS if names and figures.file_stem(names, kind) == stem]
         found = own[0] if own else figures.parse_stem(stem, figures.KINDS)
         if found is not None:
@@ -191,13 +192,13 @@ class Verification:
                 return "", f"is of {numbers.show(found[0])}, not all of which exist"
             digest = figures.source(told, found[1])
             return digest, "" if digest else "shows curves that the records do not have"
-        kind = figures.parse_stem(stem, results_of.drawn.KINDS)
+        kind = figures.parse_stem(stem, results_figures.KINDS)
         told = self.told(kind[0]) if kind else None
         if kind is None or not told:
             return None
         with suppress(LabError):  # no predictions here: its block has a note
             if (said := results_of.read(told[0])) is not None:
-                return results_of.drawn.source(said, kind[1]), ""
+                return results_figures.source(said, kind[1]), ""
         return None
 
     def _figure_problem(self, path: Path, expected: str, why: str) -> str:
