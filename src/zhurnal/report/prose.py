@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from ..core import numbers
+from ..core.errors import LabError
 from . import blocks
 
 _HIDDEN = re.compile(r"<!--.*?-->|^(?P<fence>```+|~~~+)[^\n]*\n.*?^(?P=fence)[^\n]*$", re.DOTALL | re.MULTILINE)
@@ -112,6 +114,17 @@ def plain(text: str) -> str:
     text = _TEXT_LINK.sub(r"\1", _IMAGE.sub(" ", text))
     text = re.sub(r"[`*]|\\(?=[^\w\s])|(?<!\w)_+|_+(?!\w)", "", text)
     return " ".join(text.split())
+
+
+def named(text: str) -> set[str]:
+    """Return the experiments that a text names, one by one or in ranges."""
+    found: set[str] = set()
+    for match in re.finditer(r"\be\d{4,7}(?:\s?[-–]\s?e?\d{1,7})?\b", text):
+        try:
+            found.update(numbers.parse(match.group().replace(" ", "")))
+        except LabError:
+            found.add(match.group()[:5])
+    return found
 
 
 def rows(parts: Sequence[blocks.Part]) -> list[TableRow]:

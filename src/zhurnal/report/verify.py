@@ -22,7 +22,7 @@ from ..core.text import printable
 from ..store.lab import Lab
 from ..store.runs import Run
 from ..store.view import View, look
-from . import blocks, entry, journal, pages, prose, repeats
+from . import blocks, claims, entry, journal, pages, prose, repeats
 from . import results as results_of
 from .problems import Problem, Verified, ordered
 
@@ -211,6 +211,20 @@ class Verification:
             return "was changed after it was drawn"
         return "shows something else than the records hold" if stamp.source != expected else ""
 
+    def check_prose(self, page: Page) -> None:
+        """Report what a person's sentences and tables claim and the records do not bear out."""
+        evidence = claims.Evidence(page.file, page.names, frozenset(self.have), self.summary, self.lab.config.smallest_difference)
+        found, read = claims.problems(prose.sentences(page.parts), prose.rows(page.parts), evidence)
+        self.problems += found
+        self.counts["sentences"] += read
+        named = {name for s in prose.sentences(page.parts) for name in prose.named(s.text)}
+        for first, text in prose.pieces(page.parts) if page.names else []:
+            for link in prose.links(text):
+                shown = figures.parse_stem(Path(link.target).stem, (*figures.KINDS, *results_figures.KINDS))
+                if shown and (others := sorted(set(shown[0]) - set(page.names) - named)):
+                    text = f"figure {Path(link.target).name} shows {numbers.show(others)}, which neither the entry is about nor its text names"
+                    self.problems.append(Problem(page.file, first + link.line - 1, "figure", text))
+
     def check_unused(self) -> None:
         """Note figures that no page shows."""
         folder = self.lab.journal / "fig"
@@ -296,6 +310,7 @@ def verify(lab: Lab, names: Sequence[str] | None = None, *, progress: Progress =
             progress("verifying", number, total)
             found.check_blocks(page)
             found.check_links(page)
+            found.check_prose(page)
         found.problems += repeats.problems([(p.file, p.parts, p.names) for p in every], {p.file for p in chosen})
         if wanted is None:
             found.check_entries(about)
