@@ -254,14 +254,15 @@ def results(told: Sequence[Summary]) -> str:
     return "\n".join(lines)
 
 
-def _percent(spread: summary.Spread) -> str:
-    return f"{percent(spread.mean)} %" if spread.sd is None else f"{percent(spread.mean)} ± {percent(spread.sd)} %"
+def _percent(spread: summary.Spread, with_n: bool = True) -> str:
+    text = f"{percent(spread.mean)} %" if spread.sd is None else f"{percent(spread.mean)} ± {percent(spread.sd)} %"
+    return f"{text} (n={spread.n})" if with_n and spread.n > 1 else text
 
 
 def _accuracy(spread: summary.Spread, s: Summary) -> str:
     length = max(r.num_epochs for r in s.counted)
     if spread.n > 1:
-        return f"{_percent(spread)} (mean of {spread.n} seeds, best of {count(length, 'epoch')} each)"
+        return f"{_percent(spread, with_n=False)} (mean of {spread.n} seeds, best of {count(length, 'epoch')} each)"
     return f"{_percent(spread)} (epoch {summary.best_epochs(s)[0]} of {length})"
 
 
