@@ -18,7 +18,7 @@ from ..analyze.settled import mean_settled, noise_of
 from ..analyze.summary import Summary
 from ..core import numbers
 from ..core.text import printable, show
-from . import prose, reading
+from . import plateaus, prose, reading
 from .problems import Problem
 
 LEVEL = 0.005  # points: below, two accuracies are shown as the same
@@ -43,6 +43,10 @@ class Evidence:
     def all(self) -> list[Summary]:
         """What all experiments came to."""
         return [s for n in sorted(self.have, key=numbers.number) if (s := self.told(n)) is not None and s.counted]
+
+    def curves(self, names: Sequence[str]) -> list[Summary]:
+        """Return what some experiments came to, or those of the entry where none is named."""
+        return [s for n in names if n in self.have and (s := self.told(n)) is not None and s.counted] if names else self.summaries
 
     def compare(self, first: Summary, second: Summary) -> Observation:
         """Return what can be said of the second against the first."""
@@ -88,6 +92,8 @@ def judge(claim: reading.Claim, evidence: Evidence) -> Found:
         yield from _figure(claim, evidence)
     elif isinstance(claim, reading.Optimum):
         yield from _optimum(claim, evidence)
+    elif isinstance(claim, reading.Saturates):
+        yield from plateaus.judge(claim, evidence.curves(claim.names), evidence.smallest)
 
 
 # --- better, worse, level ---

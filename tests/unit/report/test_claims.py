@@ -223,3 +223,36 @@ def test_a_figure_of_experiments_that_the_entry_is_not_about(lab: Lab) -> None:
     assert "shows e0033-e0034,e0036-e0040, which neither the entry is about nor its text names" in found.text
     path.write_text(f"{before}\nFor comparison, the runs e0033-e0040:\n![curves]({target})\n")
     assert verify(lab, ["e0005"]).holds
+
+
+# --- where curves become flat ---
+
+
+def test_where_accuracy_saturates(lab: Lab) -> None:
+    for name in lab.select(LR):
+        put(lab, name, 42, level(0.66, 60, tau=8))  # within 0.5 points of its end from epoch 38 on
+    entry.write(lab, lab.select(LR))
+    for sentence in ("saturates around 40", "Validation accuracy saturates around epoch 35.", "e0008 becomes flat: it plateaus after 45 epochs."):
+        assert said(lab, sentence, LR) == [], sentence
+    early = only(lab, "Validation accuracy saturates around epoch 10.", LR)
+    assert (early.kind, early.text) == ("claim", "epoch 10 is not where the curves become flat")
+    assert "e0005 still rises by 16.0 points after it; e0006" in early.evidence
+    assert early.evidence.endswith("; and 4 more")
+    assert "e0008 is within 0.5 points of its end (66.00 %) from epoch 38 on" in only(lab, "e0008 saturates at epoch 59.", LR).evidence
+    assert only(lab, "e0008 saturates around epoch 90", LR).evidence == "e0008 ran 60 epochs"
+    assert said(lab, "Training accuracy saturates around epoch 10.", LR) == []
+    put(lab, "e0011", 42, level(0.66, 60, tau=2))
+    entry.write(lab, lab.select(LR))
+    assert said(lab, "Validation accuracy saturates around epoch 10.", LR) == []  # e0011's does
+
+
+def test_where_the_loss_begins_to_rise(lab: Lab) -> None:
+    loss = [2.3 - 0.05 * min(t, 20) + 0.03 * max(0, t - 20) for t in range(1, 41)]
+    for name in lab.select(LR):
+        put(lab, name, 42, level(0.66, 40), val_loss=loss)
+    entry.write(lab, lab.select(LR))
+    assert said(lab, "Validation loss degrades from epoch 22 on.", LR) == []
+    assert "lowest at epoch 20 (1.330; 1.840 at its end)" in only(lab, "The validation loss rises from epoch 5 on.", LR).evidence
+    put(lab, "e0008", 42, level(0.66, 40))
+    entry.write(lab, lab.select(LR))
+    assert "the loss of e0008 does not rise" in only(lab, "In e0008 the validation loss rises from epoch 20.", LR).evidence
