@@ -18,7 +18,8 @@ def commands() -> str:
     """Return the reference of all commands."""
     text = "# Commands\n\n" + MADE.format("src/zhurnal/cli")
     text += "\n`zhurnal --lab FOLDER COMMAND` works on a lab from elsewhere; without it, the lab is the folder you are in or the nearest above.\n"
-    text += "\nExit status: 0 done; 2 something to mend, named in one line; 130 stopped by Ctrl-C (a run goes on from there).\n"
+    text += "\nExit status: 0 done; 1 something does not hold (`verify`) or a bug; 2 something to mend, named in one line; 130 stopped by Ctrl-C\n"
+    text += "(a run goes on from there).\n"
     for name, command in cli.commands.items():
         usage = command.get_usage(click.Context(command, info_name=f"zhurnal {name}")).removeprefix("Usage: ")
         text += f"\n## zhurnal {name}\n\n```\n{usage}\n```\n\n{' '.join((command.help or '').split())}\n\n"

@@ -12,8 +12,11 @@ from .store.view import look
 
 if TYPE_CHECKING:
     from .analyze.listing import Listing
+    from .analyze.power import Power
     from .analyze.table import Table
+    from .core.experiment import Experiment
     from .report.entry import Written
+    from .report.problems import Verified
     from .train.lr_find import RangeTest
 
 
@@ -77,6 +80,24 @@ class Lab(store.Lab):
         from .report.entry import write
 
         return write(self, list(names), **options)
+
+    def verify(self, names: Sequence[str] | None = None, **options: Any) -> "Verified":
+        """Return what of the journal, or of the entries about some experiments, the records do not bear out; see `zhurnal.report.verify.verify`."""
+        from .report.verify import verify
+
+        return verify(self, names, **options)
+
+    def power(self, first: str, second: str, **options: Any) -> "Power":
+        """Return how many seeds two experiments need to show a difference; see `zhurnal.analyze.power.power`."""
+        from .analyze.power import power
+
+        return power(self, first, second, **options)
+
+    def repeat(self, name: str, seeds: int) -> "Experiment":
+        """Ask for so many seeds of an experiment in all, and return it; see `zhurnal.store.repeat.repeat`."""
+        from .store.repeat import repeat
+
+        return repeat(self, name, seeds)
 
     def diff(self, first: str, second: str) -> dict[str, tuple[Any, Any]]:
         """Return each effective setting that differs between two experiments, with its value in the first and in the second."""

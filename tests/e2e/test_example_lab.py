@@ -36,6 +36,13 @@ def test_its_entries_are_the_ones_listed():
     assert sorted(p.stem for p, _ in journal.entries(Lab(EXAMPLE))) == sorted(ENTRIES)
 
 
+@pytest.mark.parametrize("name", ["lenet-on-cifar10", "moving-shapes"])
+def test_its_journal_holds(name):
+    found = Lab(EXAMPLE.parent / name).verify()
+    assert found.holds, [str(p) for p in found.problems]
+    assert min(found.counts.values()) > 0
+
+
 @pytest.mark.slow
 def test_write_makes_the_same_pages_from_the_records(lab):
     before = {p.name: p.read_bytes() for p in lab.journal.glob("*.md")}

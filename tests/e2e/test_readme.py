@@ -24,6 +24,7 @@ def test_the_commands_of_a_day(tmp_path):
     page = (tmp_path / "my-lab" / "journal" / "e0001-e0005.md").read_text()
     assert "e0003-e0005: Which learning rate?" in page
     assert page.count("](fig/") >= 2
+    assert done.stdout.rstrip().splitlines()[-1].startswith("all holds: 1 entry, ")
 
 
 @pytest.mark.slow

@@ -32,7 +32,8 @@ def spread_text(spread: Spread | None, one: Callable[[float], str]) -> str:
     """Return `66.22`, or `66.22 ± 0.31 (n=3)` for several seeds."""
     if spread is None:
         return "–"
-    return f"{one(spread.mean)} ± {one(spread.sd)} (n={spread.n})" if spread.sd is not None else one(spread.mean)
+    text = f"{one(spread.mean)} ± {one(spread.sd)}" if spread.sd is not None else one(spread.mean)
+    return f"{text} (n={spread.n})" if spread.n > 1 else text
 
 
 def _accuracy(spread: Spread | None) -> str:

@@ -1,10 +1,20 @@
-"""How a figure is set up, turned into bytes and put on disk; what is on it is drawn in the files beside this one."""
+"""How a figure is set up, turned into bytes and put on disk; what is on it is drawn in the files beside this one.
 
+A figure's file carries a stamp: a digest of what was drawn, and one of the file itself. Whether it still shows what the records hold is read off the
+stamp, without drawing: another version of matplotlib, or other fonts, draw the same curves in other bytes. A PNG has it as a text chunk, an SVG as a
+comment at its end: `zhurnal source=0123456789abcdef file=0123456789abcdef`.
+"""
+
+import hashlib
 import io
+import re
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +56,76 @@ def encode(figure: Any, formats: Sequence[str] = ("png", "svg")) -> dict[str, by
     return result
 
 
-def put(folder: Path, stem: str, rendered: Mapping[str, bytes]) -> list[Path]:
-    """Write a figure's files, `stem.png` and `stem.svg`, leaving alone those whose bytes would not change; return where they are."""
+def put(folder: Path, stem: str, rendered: Mapping[str, bytes], source: str = "") -> list[Path]:
+    """Write a figure's files, `stem.png` and `stem.svg`, leaving alone those whose bytes would not change; return where they are.
+
+    `source` is the digest of what was drawn, which goes into the stamp; without it, there is none.
+    """
     if rendered:
         folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for ending, data in rendered.items():
+    for ending, drawn in rendered.items():
+        data = stamped(drawn, ending, source) if source else drawn
         path = folder / f"{stem}.{ending}"
         if not path.is_file() or path.read_bytes() != data:
             files.write(path, data)
         written.append(path)
     return written
+
+
+# --- stamps ---
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a figure's file says of itself."""
+
+    source: str  # digest of what was drawn
+    intact: bool  # whether the file is as it was drawn
+
+
+_TEXT = "zhurnal source={} file={}"
+_IN_FILE = re.compile(rb"zhurnal source=([0-9a-f]{16}) file=([0-9a-f]{16})")
+_PNG_END = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+_PNG_KEY = b"tEXtComment\0"
+
+
+def digest(*parts: bytes) -> str:
+    """Return 16 hexadecimal digits for some bytes, in their order."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(struct.pack("<Q", len(part)) + part)
+    return found.hexdigest()[:16]
+
+
+def stamped(data: bytes, ending: str, source: str) -> bytes:
+    """Return a figure's file with its stamp."""
+    if ending == "png":
+        if not data.endswith(_PNG_END):
+            raise ValueError("this is no PNG file")
+        return data[: -len(_PNG_END)] + _chunk(_TEXT.format(source, digest(data)).encode()) + _PNG_END
+    return data + f"<!-- {_TEXT.format(source, digest(data))} -->\n".encode()
+
+
+def _chunk(text: bytes) -> bytes:
+    body = _PNG_KEY + text
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def read_stamp(path: Path) -> Stamp | None:
+    """Return the stamp of a PNG or SVG file; none where it has none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    data = path.read_bytes()
+    is_png = path.suffix == ".png"
+    data = data if is_png else data.replace(b"\r\n", b"\n")  # as git may check it out
+    found = list(_IN_FILE.finditer(data, max(0, len(data) - 400)))
+    if not found:
+        return None
+    source, told = (g.decode() for g in found[-1].groups())
+    text = found[-1].group()
+    whole = _chunk(text) + _PNG_END if is_png else b"<!-- " + text + b" -->\n"
+    bare = data.removesuffix(whole) + (_PNG_END if is_png else b"")
+    return Stamp(source, data.endswith(whole) and digest(bare) == told)

@@ -1,12 +1,13 @@
 """Figures of experiments, as PNG and SVG: the only place that draws.
 
 Promises: the same records give the same bytes; a file whose bytes would not change is left alone; an experiment has the same color and line in every
-figure of a lab (from its number); a value that is missing is a gap; nothing covers a curve. matplotlib is imported when a figure is drawn.
+figure of a lab (from its number); a value that is missing is a gap; nothing covers a curve; a file says of what it was drawn (its stamp, see
+`drawing.py`). matplotlib is imported when a figure is drawn.
 """
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,14 +94,48 @@ def draw_all(summaries: Sequence[Summary], kinds: Sequence[str], folder: Path) -
     for kind in kinds:
         rendered = render(summaries, kind)
         stem = file_stem([s.name for s in summaries], kind)
-        written += drawing.put(folder, stem, rendered)
+        written += drawing.put(folder, stem, rendered, source(summaries, kind))
     return written
+
+
+def source(summaries: Sequence[Summary], kind: str) -> str:
+    """Return a digest of what a figure shows: kind, experiments, their labels, curves and drops of the learning rate; empty without a curve."""
+    what = KINDS[check_kind(kind)]
+    shown = _shown(summaries, what)
+    if not shown:
+        return ""
+    parts = [kind.encode()]
+    for s, found in shown:
+        parts += [s.name.encode(), _label(s).encode()]
+        parts += [v.astype("<f4").tobytes() for c in found for v in (c.x, c.y, c.low, c.high)]
+        parts += [f"{d.epoch} {d.step} {d.factor:.6g}".encode() for d in curves.drops(s.counted)]
+    return drawing.digest(*parts)
+
+
+def parse_stem(stem: str, kinds: Iterable[str]) -> tuple[list[str], str] | None:
+    """Return experiments and kind of the figure whose files have this name; none where that is not the name of such a figure.
+
+    >>> parse_stem("e0001,e0003_val_acc_epoch", KINDS), parse_stem("e0001_data", KINDS)
+    ((['e0001', 'e0003'], 'val_acc_epoch'), None)
+    """
+    for kind in kinds:
+        if stem.endswith(f"_{kind}"):
+            try:
+                return numbers.parse(stem.removesuffix(f"_{kind}")), kind
+            except ZhurnalError:
+                continue
+    return None
+
+
+def _shown(summaries: Sequence[Summary], kind: Kind) -> list[tuple[Summary, list[Curve]]]:
+    """Return the experiments that have anything to show, with their curves."""
+    return [(s, found) for s in table.with_diffs(summaries) if _anything(found := _curves(s, kind))]
 
 
 def render(summaries: Sequence[Summary], kind: str, formats: Sequence[str] = ("png", "svg")) -> dict[str, bytes]:
     """Return a figure's bytes for each format; empty where no experiment has anything to show."""
     what = KINDS[check_kind(kind)]
-    shown = [(s, found) for s in table.with_diffs(summaries) if _anything(found := _curves(s, what))]
+    shown = _shown(summaries, what)
     if not shown:
         return {}
     with drawing.matplotlib():

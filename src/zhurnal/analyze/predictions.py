@@ -29,12 +29,18 @@ class Predictions:
     label_N: np.ndarray  # the true class
     predicted_N: np.ndarray
     confidence_N: np.ndarray  # the probability given to the predicted class
+    loss_N: np.ndarray
     number_N: np.ndarray  # the number of the image in its data set
+
+    @property
+    def right_N(self) -> np.ndarray:
+        """Which images are right."""
+        return np.equal(self.label_N, self.predicted_N)
 
     @property
     def accuracy(self) -> float:
         """The part of the images that is right."""
-        return float((self.label_N == self.predicted_N).mean())
+        return float(self.right_N.mean())
 
 
 def read(run: Run, epoch: int | None = None) -> Predictions:
@@ -60,6 +66,7 @@ def read(run: Run, epoch: int | None = None) -> Predictions:
             label_N=known["label"].astype(np.int64),
             predicted_N=told["predicted"].astype(np.int64),
             confidence_N=told["confidence"].astype(np.float64),
+            loss_N=told["loss"].astype(np.float64),
             number_N=known["number"].astype(np.int64),
         )
     except FileNotFoundError as error:

@@ -27,8 +27,15 @@ def draw(found: Predictions, kinds: Sequence[str], folder: Path) -> list[Path]:
             raise ZhurnalError(f"figure '{printable(kind, 60)}' is unknown{did_you_mean(kind, KINDS) or ';'} figures are {list_names(KINDS)}")
         with drawing.matplotlib():
             rendered = drawing.encode(KINDS[kind](found))
-        written += drawing.put(folder, stem(found.experiment, kind), rendered)
+        written += drawing.put(folder, stem(found.experiment, kind), rendered, source(found, kind))
     return written
+
+
+def source(found: Predictions, kind: str) -> str:
+    """Return a digest of what a figure shows."""
+    told = [kind, found.experiment, str(found.seed), str(found.epoch), *found.classes]
+    arrays = [found.label_N.astype("<i8"), found.predicted_N.astype("<i8"), found.confidence_N.astype("<f4")]
+    return drawing.digest(*(t.encode() for t in told), *(a.tobytes() for a in arrays))
 
 
 def stem(experiment: str, kind: str) -> str:

@@ -69,13 +69,13 @@ class Summary:
     def waiting_seeds(self) -> tuple[int, ...]:
         """The seeds that were asked for and not started."""
         started = {r.seed for r in self.runs if r.status != "waiting"}
-        asked = (*self.experiment.values["seeds"], *(r.seed for r in self.runs))
+        asked = (*self.experiment.seeds, *(r.seed for r in self.runs))
         return tuple(s for s in dict.fromkeys(asked) if s not in started)
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds that ran, or will run when none did."""
-        return tuple(r.seed for r in self.runs) or tuple(self.experiment.values["seeds"])
+        return tuple(r.seed for r in self.runs) or self.experiment.seeds
 
     @property
     def on_test(self) -> bool:

@@ -179,7 +179,8 @@ def _caption(told: Sequence[Summary], columns: Sequence[str], against_parent: bo
     elif {"train_acc", "train_loss", "val_loss"} & set(columns):
         legend.append("train acc. and losses are those of the last epoch")
     if any(len(s.counted) > 1 for s in told):
-        legend.append("± is the standard deviation over n seeds")
+        alone = any(len(s.counted) == 1 for s in told)
+        legend.append("± is the standard deviation over n seeds" + (", a number without it is of one seed" if alone else ""))
     if "time_per_epoch" in columns:
         legend.append("time is the median of whole epochs")
     if legend:

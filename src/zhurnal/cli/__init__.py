@@ -6,7 +6,6 @@ A `ZhurnalError` is printed and ends with status 2; Ctrl-C with 130; anything el
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -14,7 +13,11 @@ import click
 from .. import __version__
 from ..core.errors import Interrupted, ZhurnalError
 from ..core.text import did_you_mean
+from .seeding import power, repeat
+from .verifying import verify
 from .words import changes as _changes
+from .words import from_here as _from_here
+from .words import lab_of as _lab
 from .words import question as _question
 from .words import window as _window
 
@@ -91,22 +94,6 @@ def cli(ctx: click.Context, folder: str | None) -> None:
     ctx.obj = folder
 
 
-def _lab(ctx: click.Context) -> "Lab":
-    from ..api import Lab
-
-    folder = ctx.find_root().obj
-    return Lab(folder) if folder else Lab(Lab.find().folder)
-
-
-def _from_here(lab: "Lab", changes: dict[str, Any]) -> dict[str, Any]:
-    """Return changes with paths of data and weights as seen from the lab; on the command line they are given from where one stands."""
-    for key in ("data", "data.path", "model.weights"):
-        text = changes.get(key)
-        if isinstance(text, str) and not Path(text).is_absolute() and not (lab.folder / text).exists() and Path(text).exists():
-            changes[key] = f"{os.path.relpath(Path(text).resolve(), lab.folder)}{'/' if key == 'data' else ''}"
-    return changes
-
-
 @cli.command()
 @click.argument("folder", default=".")
 @click.option("--title", default="", help="Title of the journal; without it, the folder's name.")
@@ -122,15 +109,18 @@ def init(folder: str, title: str) -> None:
 @click.argument("changes", nargs=-1, metavar="[SETTING=VALUE]...")
 @_question
 @click.pass_context
-def new(ctx: click.Context, changes: tuple[str, ...], parent: str | None, continues: str | None, question: str) -> None:
+def new(ctx: click.Context, changes: tuple[str, ...], parent: str | None, continues: str | None, question: str, seeds: int | None) -> None:
     """Make the next experiment.
 
     Settings not given are those of the parent (--from), or the defaults: `zhurnal settings` lists them all.
     """
     from ..store.yamls import value
+    from .words import seeds_of
 
     lab = _lab(ctx)
-    made = lab.new(_from_here(lab, {k: value(v) for k, v in _changes(changes).items()}), question=question, parent=parent, continues=continues)
+    given = _from_here(lab, {k: value(v) for k, v in _changes(changes).items()})
+    given |= seeds_of(lab, parent or continues, seeds, given)
+    made = lab.new(given, question=question, parent=parent, continues=continues)
     _tell_new(lab, [made])
 
 
@@ -138,15 +128,15 @@ def new(ctx: click.Context, changes: tuple[str, ...], parent: str | None, contin
 @click.argument("changes", nargs=-1, required=True, metavar="SETTING=VALUE,VALUE,...")
 @_question
 @click.pass_context
-def sweep(ctx: click.Context, changes: tuple[str, ...], parent: str | None, continues: str | None, question: str) -> None:
+def sweep(ctx: click.Context, changes: tuple[str, ...], parent: str | None, continues: str | None, question: str, seeds: int | None) -> None:
     """Make a series: one experiment for each value, or each combination of values, and one entry for all."""
     from ..store.lab import grid
     from ..store.yamls import value
-    from .words import split_values, spread
+    from .words import seeds_of, split_values, spread
 
     lab = _lab(ctx)
     lists = {k: spread(k, [value(v) for v in split_values(text)]) for k, text in _changes(changes).items()}
-    points = grid(lists)
+    points = [p | seeds_of(lab, parent or continues, seeds, p) for p in grid(lists)]
     if len(points) < 2:
         raise click.UsageError("a sweep needs at least two values, such as optimizer.lr=0.003,0.01,0.03")
     _tell_new(lab, lab.sweep(points, question=question, parent=parent, continues=continues))
@@ -181,6 +171,9 @@ def run(ctx: click.Context, experiments: str, seeds: int | None, jobs: int, down
     if window and jobs > 1:
         raise click.UsageError("--profile measures one run at a time: leave --jobs out")
     sys.exit(run_all(_lab(ctx), experiments, seeds=seeds, jobs=jobs, download=download, quiet=quiet, profile=window))
+
+
+cli.add_command(repeat)
 
 
 @cli.command("lr-find")
@@ -328,6 +321,10 @@ def write(ctx: click.Context, experiments: str, added: tuple[str, ...], force: b
         click.secho(f"note: {note}", fg="yellow", err=True)
     if written.kept:
         sys.exit(2)
+
+
+cli.add_command(verify)
+cli.add_command(power)
 
 
 @cli.command()

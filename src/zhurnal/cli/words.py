@@ -1,13 +1,35 @@
-"""How the words of a command line are taken apart."""
+"""How the words of a command line are taken apart, and which lab they are about."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from ..api import Lab
+
 # Settings whose value is a list: there, a list is one value of a sweep.
 LISTS = ("betas", "seeds", "transform", "milestones", "class_weights")
+
+
+def lab_of(ctx: click.Context) -> "Lab":
+    """Return the lab that a command works on: the one named by --lab, or the nearest."""
+    from ..api import Lab
+
+    folder = ctx.find_root().obj
+    return Lab(folder) if folder else Lab(Lab.find().folder)
+
+
+def from_here(lab: "Lab", given: dict[str, Any]) -> dict[str, Any]:
+    """Return changes with paths of data and weights as seen from the lab; on the command line they are given from where one stands."""
+    for key in ("data", "data.path", "model.weights"):
+        text = given.get(key)
+        if isinstance(text, str) and not Path(text).is_absolute() and not (lab.folder / text).exists() and Path(text).exists():
+            given[key] = f"{os.path.relpath(Path(text).resolve(), lab.folder)}{'/' if key == 'data' else ''}"
+    return given
 
 
 def split_values(text: str) -> list[str]:
@@ -82,8 +104,23 @@ window = click.option(
 )
 
 
+def seeds_of(lab: "Lab", start: str | None, num: int | None, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the change that asks for `num` seeds, counted up from the first of the experiment that is started from; none without `num`."""
+    if num is None:
+        return {}
+    if "seeds" in given:
+        raise click.UsageError(f"seeds are given twice: --seeds {num} and seeds={given['seeds']}")
+    from ..core.settings import parse
+
+    first = (lab.experiment(start).settings if start else parse({})).seeds[0]
+    return {"seeds": list(range(first, first + num))}
+
+
 def question(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that `new` and `sweep` share."""
+    function = click.option(
+        "--seeds", type=click.IntRange(1, 1000), help="This many seeds, counted up from the first; `seeds=[1, 2, 3]` names them."
+    )(function)
     function = click.option("-m", "--question", default="", help="What it is to find out; becomes the entry's motivation.")(function)
     function = click.option(
         "--continue",

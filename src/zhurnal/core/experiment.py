@@ -1,5 +1,6 @@
 """An experiment: a numbered question, and settings given as a parent and what differs from it. And its YAML text, written and read."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 # Keys of an experiment's file, in the order they are written.
-FILE_KEYS = ("question", "parent", "continue", "changes", "settings", "series", "created")
+FILE_KEYS = ("question", "parent", "continue", "changes", "settings", "repeat", "series", "created")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Experiment:
     series: str | None  # the range made by one sweep: e0005-e0011
     created: str  # ISO 8601
     notes: tuple[str, ...] = ()  # what was kept and dropped when a part changed
+    repeat: int = 1  # how many seeds were asked for in all; its children do not inherit it
 
     @cached_property
     def settings(self) -> "Settings":
@@ -41,6 +43,13 @@ class Experiment:
         found = replace(self, values=settings.to_dict())
         found.__dict__["settings"] = settings
         return found
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds it is to run with: those of its settings and, up to `repeat`, the next ones counted up from the first."""
+        named: list[int] = self.values["seeds"]
+        more = (s for s in itertools.count(named[0]) if s not in named)
+        return (*named, *itertools.islice(more, max(0, self.repeat - len(named))))
 
     @property
     def weights(self) -> str | None:

@@ -32,10 +32,10 @@ class Job:
 
 
 def runs_of(lab: Lab, names: Sequence[str], num_seeds: int | None = None) -> list[Key]:
-    """Return experiment and seed of each run: the experiments' own seeds, or `num_seeds` counted up from the first."""
+    """Return experiment and seed of each run: the experiments' own seeds (`Experiment.seeds`), or `num_seeds` counted up from the first."""
     found: dict[Key, None] = {}
     for experiment in map(lab.experiment, names):
-        seeds: Sequence[int] = experiment.settings.seeds
+        seeds = experiment.seeds
         found |= {(experiment.name, seed): None for seed in (range(seeds[0], seeds[0] + num_seeds) if num_seeds else seeds)}
     return list(found)
 

@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from ..core.errors import JournalError
 from ..core.text import did_you_mean, list_names, printable
@@ -184,6 +185,26 @@ def _unchanged(block: Block, body: str) -> bool:
     """Return whether a block says the same already, and says so in its hash; the version of Zhurnal apart."""
     same = _VERSION.sub("", block.body.replace("\r\n", "\n")) == _VERSION.sub("", body)
     return same and digest(block.body) == block.sha
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a block does not say what it would say if it were written now. Texts are of one line; empty where that has none there."""
+
+    line: int  # of the page, from 1
+    there: str
+    now: str  # what would be written
+
+
+def difference(block: Block, content: str) -> Difference | None:
+    """Return the first line in which a block differs from `content`, the version of Zhurnal apart; none where it says the same."""
+    old, new = (_VERSION.sub("", text).split("\n") for text in (block.body.replace("\r\n", "\n"), _body(block.name, content)))
+    if not block.body.strip():
+        return Difference(block.line, "", next(line for line in new if line.strip()))
+    for number, (there, now) in enumerate(zip_longest(old, new, fillvalue="")):
+        if there != now:
+            return Difference(block.line + 1 + number, there, now)
+    return None
 
 
 def _with_body(block: Block, body: str) -> Block:

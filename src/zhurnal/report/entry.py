@@ -4,7 +4,7 @@ Promises: what a person wrote is never changed, a block edited by hand is kept a
 time of the file. Every block ends with what it was made from. No clock goes into a block.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -68,18 +68,25 @@ def write(lab: Lab, names: Sequence[str], *, add: Sequence[str] = (), force: boo
     parts = blocks.parse(before, path.name, (*BLOCKS, *results_of.OPTIONAL)) if before is not None else []
     index = journal.prepare(lab)  # also reads its markers before anything is written
     drawn = tuple(figures.draw_all(told, kinds_for(told), lab.journal / "fig"))
-    source = f"\n\n<!-- from {summary.sources(told)}; zhurnal {__version__} -->"
-    contents = {name: make(told).rstrip() + source for name, make in BLOCKS.items()}
+    contents = contents_of(told, BLOCKS)
     overlaps: tuple[str, ...] = ()
     if before is None:
         parts, overlaps = blocks.parse(new_page(told, contents), path.name, BLOCKS), _overlaps(lab, {s.name for s in told})
     parts = blocks.insert(parts, [name for name in results_of.OPTIONAL if name in add], after="figures")
-    there = {p.name for p in parts if isinstance(p, blocks.Block)}
-    contents |= {name: make(told, lab).rstrip() + source for name, make in results_of.OPTIONAL.items() if name in there}
+    more = [p.name for p in parts if isinstance(p, blocks.Block) and p.name in results_of.OPTIONAL]
+    results_of.draw(told, lab, more)
+    contents |= contents_of(told, more)
     updated = blocks.update(parts, contents, path.name, force=force)
     changed = pages.write(path, before, blocks.render(updated.parts))
     listed = journal.write(lab, index, force=force)
     return Written(path, changed, overlaps + updated.notes + listed.notes, updated.kept + listed.kept, updated.absent, drawn)
+
+
+def contents_of(told: Sequence[Summary], names: Iterable[str]) -> dict[str, str]:
+    """Return what the records say in each of these blocks; nothing is drawn or written."""
+    source = f"\n\n<!-- from {summary.sources(told)}; zhurnal {__version__} -->"
+    make = BLOCKS | results_of.OPTIONAL
+    return {name: make[name](told).rstrip() + source for name in names}
 
 
 def _overlaps(lab: Lab, names: set[str]) -> tuple[str, ...]:
@@ -247,14 +254,15 @@ def results(told: Sequence[Summary]) -> str:
     return "\n".join(lines)
 
 
-def _percent(spread: summary.Spread) -> str:
-    return f"{percent(spread.mean)} %" if spread.sd is None else f"{percent(spread.mean)} ± {percent(spread.sd)} %"
+def _percent(spread: summary.Spread, with_n: bool = True) -> str:
+    text = f"{percent(spread.mean)} %" if spread.sd is None else f"{percent(spread.mean)} ± {percent(spread.sd)} %"
+    return f"{text} (n={spread.n})" if with_n and spread.n > 1 else text
 
 
 def _accuracy(spread: summary.Spread, s: Summary) -> str:
     length = max(r.num_epochs for r in s.counted)
     if spread.n > 1:
-        return f"{_percent(spread)} (mean of {spread.n} seeds, best of {count(length, 'epoch')} each)"
+        return f"{_percent(spread, with_n=False)} (mean of {spread.n} seeds, best of {count(length, 'epoch')} each)"
     return f"{_percent(spread)} (epoch {summary.best_epochs(s)[0]} of {length})"
 
 

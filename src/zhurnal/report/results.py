@@ -1,6 +1,7 @@
 """Blocks of an entry that are there on request: accuracy by class, confusion, calibration, the surest mistakes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from urllib.parse import quote
 
 from ..analyze import predictions
@@ -21,23 +22,40 @@ def check(names: Sequence[str]) -> None:
             raise JournalError(f"'{printable(name, 60)}' is no block to add{did_you_mean(name, OPTIONAL) or ';'} blocks are {list_names(OPTIONAL)}")
 
 
-def _each(told: Sequence[Summary], lab: Lab, kind: str, make: Callable[[Predictions], str]) -> str:
+def read(s: Summary) -> Predictions | None:
+    """Return the predictions of an experiment's best run; none where no epoch was finished.
+
+    Raises:
+        LabError: they are not here, or cannot be read.
+    """
+    runs = [r for r in s.counted if r.num_epochs]
+    return predictions.read(max(runs, key=lambda r: r.best[1] if r.best else 0.0)) if runs else None
+
+
+def draw(told: Sequence[Summary], lab: Lab, blocks: Iterable[str]) -> None:
+    """Draw the figures of blocks into `fig/`, for the experiments whose predictions are here."""
+    for kind in (b for b in blocks if b in drawn.KINDS):
+        for s in told:
+            with suppress(LabError):  # its block says so
+                if (found := read(s)) is not None:
+                    drawn.draw(found, [kind], lab.journal / "fig")
+
+
+def _each(told: Sequence[Summary], kind: str, make: Callable[[Predictions], str]) -> str:
     """Return what `make` says of the best run of each experiment, under its name; an experiment without predictions says so."""
     texts = []
     for s in told:
-        runs = [r for r in s.counted if r.num_epochs]
-        if not runs:
-            texts.append(f"{s.name}: no epoch was finished.")
-            continue
         try:
-            found = predictions.read(max(runs, key=lambda r: r.best[1] if r.best else 0.0))
+            found = read(s)
         except LabError as error:
             texts.append(f"{s.name}: {escape_markdown(str(error))}")
+            continue
+        if found is None:
+            texts.append(f"{s.name}: no epoch was finished.")
             continue
         head = f"**{s.name}** (seed {found.seed}, weights of epoch {found.epoch}, {len(found.label_N):,} validation images)"
         figure = ""
         if kind in drawn.KINDS:
-            drawn.draw(found, [kind], lab.journal / "fig")
             figure = f"\n\n![{kind} of {s.name}](fig/{quote(drawn.stem(s.name, kind))}.png)"
         texts.append(f"{head}\n\n{make(found)}{figure}")
     return "\n\n".join(texts)
@@ -48,7 +66,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(escape_markdown(c) for c in row) + " |" for row in rows)])
 
 
-def classes(told: Sequence[Summary], lab: Lab) -> str:
+def classes(told: Sequence[Summary]) -> str:
     """Return the accuracy of each class."""
 
     def make(found: Predictions) -> str:
@@ -58,20 +76,20 @@ def classes(told: Sequence[Summary], lab: Lab) -> str:
         ]
         return _table(("class", "images", "accuracy", "95 % interval", "most often taken for"), rows)
 
-    return _each(told, lab, "classes", make)
+    return _each(told, "classes", make)
 
 
-def confusion(told: Sequence[Summary], lab: Lab) -> str:
+def confusion(told: Sequence[Summary]) -> str:
     """Return the pairs that are mixed up most, and the matrix as a figure."""
 
     def make(found: Predictions) -> str:
         pairs = predictions.most_confused(found)
         return _table(("true", "said", "images"), [(a, b, f"{n:,}") for a, b, n in pairs]) if pairs else "No image is wrong."
 
-    return _each(told, lab, "confusion", make)
+    return _each(told, "confusion", make)
 
 
-def calibration(told: Sequence[Summary], lab: Lab) -> str:
+def calibration(told: Sequence[Summary]) -> str:
     """Return how well confidence tells accuracy."""
 
     def make(found: Predictions) -> str:
@@ -82,20 +100,20 @@ def calibration(told: Sequence[Summary], lab: Lab) -> str:
             f"expected calibration error {percent(error)} points ({predictions.BINS} bins)."
         )
 
-    return _each(told, lab, "calibration", make)
+    return _each(told, "calibration", make)
 
 
-def mistakes(told: Sequence[Summary], lab: Lab) -> str:
+def mistakes(told: Sequence[Summary]) -> str:
     """Return the wrong answers that each network was surest of."""
 
     def make(found: Predictions) -> str:
         rows = [(str(m.number), m.label, m.predicted, percent(m.confidence, 1)) for m in predictions.mistakes(found, NUM_MISTAKES)]
         return _table(("image number", "true", "said", "confidence"), rows) if rows else "No image is wrong."
 
-    return _each(told, lab, "mistakes", make)
+    return _each(told, "mistakes", make)
 
 
-OPTIONAL: dict[str, Callable[[Sequence[Summary], Lab], str]] = {
+OPTIONAL: dict[str, Callable[[Sequence[Summary]], str]] = {
     "classes": classes,
     "confusion": confusion,
     "calibration": calibration,

@@ -21,7 +21,7 @@ from ..core import numbers
 from ..core.errors import LabError, SettingsError
 from ..core.experiment import FILE_KEYS, Experiment
 from ..core.facts import facts_of, flatten
-from ..core.text import did_you_mean, list_names, printable
+from ..core.text import did_you_mean, list_names, printable, show
 from . import config, files, runs, yamls
 from .config import CONFIG, Config
 
@@ -168,6 +168,9 @@ class Lab:
             f"{document.place(k)}: {k} must be keys and values" for k in ("changes", "settings") if not isinstance(values.get(k, {}), dict | None)
         ]
         parent, changes, settings = values.get("parent"), values.get("changes") or {}, values.get("settings") or {}
+        repeat = values.get("repeat", 1)
+        if not isinstance(repeat, int) or isinstance(repeat, bool) or not 1 <= repeat <= 1000:
+            problems.append(f"{document.place('repeat')}: repeat is {show(repeat)}, must be a whole number of seeds from 1 to 1,000")
         if parent and settings:
             problems.append(f"{document.place('settings')}: an experiment has either a parent and changes, or full settings, not both")
         if changes and not parent:
@@ -203,6 +206,7 @@ class Lab:
             series=values.get("series"),
             created=values.get("created") or "",
             notes=notes,
+            repeat=repeat,
         )
         found.__dict__["settings"] = resolved
         self._known[name] = (self._state(name), above if parent else None, found)

@@ -41,7 +41,7 @@ _RUN_FIELDS = (
     "status", "reason", "num_epochs", "best", "last", "not_finite_since", "seconds", "images_per_second", "total_seconds", "test", "end", "step",
     "started", "stopped", "warnings", "problems",
 )  # fmt: skip
-_EXPERIMENT_FIELDS = ("name", "question", "parent", "continues", "changes", "values", "series", "created", "notes")
+_EXPERIMENT_FIELDS = ("name", "question", "parent", "continues", "changes", "values", "series", "created", "notes", "repeat")
 
 
 class View:

@@ -14,7 +14,7 @@ from zhurnal.core.errors import LabError, ZhurnalError
 def made(label, predicted, confidence=None, classes=("cat", "dog", "eel")) -> Predictions:
     label, predicted = np.array(label), np.array(predicted)
     confidence = np.full(len(label), 0.75) if confidence is None else np.array(confidence)
-    return Predictions("e0001", 42, 3, classes, label, predicted, confidence, np.arange(100, 100 + len(label)))
+    return Predictions("e0001", 42, 3, classes, label, predicted, confidence, -np.log(confidence), np.arange(100, 100 + len(label)))
 
 
 FOUND = made([0, 0, 0, 1, 1, 2], [0, 1, 1, 1, 1, 0], [0.9, 0.8, 0.6, 0.5, 1.0, 0.8])
