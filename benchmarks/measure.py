@@ -230,7 +230,7 @@ def command() -> str:
     """Return the command that runs now, with PATH in place of each path."""
     words, previous = [], ""
     for word in sys.argv[1:]:
-        words.append("PATH" if previous in ("--data", "--peer-python") else re.sub(r"^(--data|--peer-python)=.*", r"\1=PATH", word))
+        words.append("PATH" if previous in ("--data", "--lab", "--peer-python") else re.sub(r"^(--data|--lab|--peer-python)=.*", r"\1=PATH", word))
         previous = word
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
