@@ -221,16 +221,14 @@ def machine(load: float) -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
     cores = len(os.sched_getaffinity(0))
-    return (
-        f"{datetime.date.today()}, {processor}, {count(cores, 'core')}, {platform.system()}, Python {platform.python_version()}, load {load:.1f} at the start"
-    )
+    return f"{datetime.date.today()}, {processor}, {count(cores, 'core')}, {platform.system()}, Python {platform.python_version()}, load {load:.1f} at the start"
 
 
 def command() -> str:
     """Return the command that runs now, with PATH in place of each path."""
     words, previous = [], ""
     for word in sys.argv[1:]:
-        words.append("PATH" if previous in ("--data", "--peer-python") else re.sub(r"^(--data|--peer-python)=.*", r"\1=PATH", word))
+        words.append("PATH" if previous in ("--data", "--lab", "--peer-python") else re.sub(r"^(--data|--lab|--peer-python)=.*", r"\1=PATH", word))
         previous = word
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
