@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import lines
+from . import disks, lines
 from .tally import Tally
 
 
@@ -25,4 +25,11 @@ ROWS = (
         lines.torn,
     ),
     Row("flips", "record with a bit flipped anywhere: found, told, no other line hidden", (100, 1000, 10_000), lines.flips),
+    Row(
+        "calls",
+        "a call that writes fails (full, quota, I/O error, read-only): training goes on, told in 2 s, same record",
+        (24, 700, 4000),
+        disks.calls,
+    ),
+    Row("full", "a real file system fills up while training, and has room again: the same", (1, 20, 200), disks.full),
 )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..core.errors import RunError
 from ..store import files
+from ..store.keeper import Keeper
 from .ema import Ema
 
 KEEP = 2
@@ -44,10 +45,11 @@ class Position:
     val_accs: list[float] = field(default_factory=list)
     seconds: float = 0.0  # spent training in this epoch so far; in no row of the record
     partial: bool = False  # this epoch was interrupted
+    lost: list[str] = field(default_factory=list)  # a sentence for all that was logged and could not be kept
 
 
 def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None = None) -> Path:
-    """Write a checkpoint, and remove all but the last two.
+    """Write a checkpoint; remove all but the last two, and the weights of earlier best epochs.
 
     Raises:
         OSError: the disk is full or gone; the earlier checkpoints are as they were.
@@ -60,23 +62,27 @@ def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.op
         "generators": [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])],
     }
     path = folder / f"state-{position.step:08d}-{position.epoch:05d}.pt"
-    _write(path, state)
+    folder.mkdir(exist_ok=True)
+    data, total = _pack(state)
+    path.with_suffix(".sha256").unlink(missing_ok=True)  # a checkpoint without its sum was never finished
+    files.write(path, data)
+    files.write(path.with_suffix(".sha256"), total)
     for old in sorted(folder.glob("state-*.pt"))[:-KEEP]:
         old.unlink()
         old.with_suffix(".sha256").unlink(missing_ok=True)
+    for old in folder.glob("best-*.pth"):
+        if old != best_path(folder, position.best_epoch):
+            old.unlink()
+            old.with_suffix(".sha256").unlink(missing_ok=True)
     return path
 
 
-def _write(path: Path, value: Any) -> str:
-    """Write a file of tensors and, after it, its SHA-256; return that. A checkpoint without its sum was never finished."""
+def _pack(value: Any) -> tuple[memoryview, str]:
+    """Return the bytes of a file of tensors, and the line of its SHA-256."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
     data = buffer.getbuffer()  # no copy: a checkpoint can be a gigabyte
-    total = hashlib.sha256(data).hexdigest()
-    path.with_suffix(".sha256").unlink(missing_ok=True)
-    files.write(path, data)
-    files.write(path.with_suffix(".sha256"), total + "\n")
-    return total
+    return data, hashlib.sha256(data).hexdigest() + "\n"
 
 
 def written_sum(path: Path) -> str | None:
@@ -131,22 +137,28 @@ def restore(state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.O
     return Position(**{k: v for k, v in state["position"].items() if k in known})
 
 
+def check_best(folder: Path, position: Position) -> list[str]:
+    """Look whether the best weights that a checkpoint names are there; where they are not, let `position` have none yet, and return what to tell."""
+    path = best_path(folder, position.best_epoch)
+    if not position.best_epoch or (path.is_file() and files.sha256(path) == position.best_sha256):
+        return []
+    what = "damaged" if path.is_file() else "gone"
+    problem = f"{path.name}, the best weights until now, is {what}: the best epoch is looked for among those from epoch {position.epoch + 1} on"
+    position.best_epoch, position.best_val_acc, position.best_sha256 = 0, -1.0, ""
+    return [problem]
+
+
 def best_path(folder: Path, epoch: int) -> Path:
     """Return where the best weights of a run are: named by their epoch, so that a resumed run cannot take those of another."""
     return folder / f"best-{epoch:05d}.pth"
 
 
-def save_best(folder: Path, epoch: int, model: nn.Module) -> str:
-    """Write the weights of the best epoch so far as plain PyTorch weights; return their SHA-256."""
-    return _write(best_path(folder, epoch), model.state_dict())
-
-
-def forget_old_best(folder: Path, epoch: int) -> None:
-    """Remove the weights of earlier best epochs."""
-    for old in folder.glob("best-*.pth"):
-        if old != best_path(folder, epoch):
-            old.unlink()
-            old.with_suffix(".sha256").unlink(missing_ok=True)
+def save_best(keeper: Keeper, folder: Path, epoch: int, model: nn.Module) -> str:
+    """Let the weights of the best epoch so far be written as plain PyTorch weights; return their SHA-256."""
+    path = best_path(folder, epoch)
+    data, total = _pack(model.state_dict())
+    keeper.put("the best weights", {path: data, path.with_suffix(".sha256"): total.encode()}, newest=True)
+    return total.strip()
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
