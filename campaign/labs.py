@@ -69,6 +69,18 @@ def make_lab(folder: Path, changes: Mapping[str, Any] = CHANGES) -> Lab:
     return lab
 
 
+def make_photos(folder: Path) -> None:
+    """Write 60 small images of noise in two classes."""
+    import numpy as np
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for number in range(30):
+            Image.fromarray(draw.integers(0, 255, (12, 12, 3), np.uint8)).save(folder / name / f"{number}.png")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a finished run left that must be the same to the bit."""
@@ -91,24 +103,38 @@ def outcome(lab: Lab) -> Outcome:
 
 
 def state_sum(path: Path) -> str:
-    """Return a SHA-256 of all that a checkpoint holds, but for the seconds and the stops, which are not learned."""
+    """Return a SHA-256 of all values in a checkpoint, but for the seconds and the stops, which are not learned."""
     import hashlib
-    import io
 
     import torch
 
     held = torch.load(path, weights_only=True)
     for clock in ("seconds", "partial"):
         del held["position"][clock]
-    buffer = io.BytesIO()
-    torch.save(held, buffer)
-    return hashlib.sha256(buffer.getvalue()).hexdigest()
+    total = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, dict):
+            for key in sorted(value, key=str):
+                total.update(repr(key).encode())
+                add(value[key])
+        elif isinstance(value, list | tuple):
+            total.update(b"%d" % len(value))
+            for inside in value:
+                add(inside)
+        elif isinstance(value, torch.Tensor):
+            total.update(f"{value.dtype} {tuple(value.shape)}".encode() + value.contiguous().numpy().tobytes())
+        else:
+            total.update(repr(value).encode())
+
+    add(held)
+    return total.hexdigest()
 
 
 def fork_server() -> ForkServerContext:
     """Return a context whose processes have torch imported already, so that a kill costs milliseconds."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["zhurnal.train.run", "zhurnal.train.setup", "sklearn.datasets", "campaign.kills"])
+    found.set_forkserver_preload(["zhurnal.train.run", "zhurnal.train.setup", "sklearn.datasets", "torch._dynamo", "campaign.kills"])
     return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import disks, lines
+from . import damage, disks, kills, lines, power
 from .tally import Tally
 
 
@@ -19,6 +19,15 @@ class Row:
 
 ROWS = (
     Row(
+        "kills",
+        "SIGKILL in training, at any moment: goes on to the same record, weights, optimizer, average, random state",
+        (12, 300, 1000),
+        kills.kills,
+    ),
+    Row("double", "SIGKILL again while it recovers, up to five times: the same", (8, 50, 200), kills.double),
+    Row("signals", "SIGTERM, SIGINT, SIGSTOP and SIGCONT: the same, and its state is true", (6, 50, 200), kills.signals),
+    Row("writers", "SIGKILL of a process that writes rows: each row is there whose call had returned", (100, 2000, 10_000), kills.writers),
+    Row(
         "torn",
         "record cut at any byte of its last three lines, or with a tail of garbage: all whole lines read, damage told",
         (1, 10, 100),
@@ -32,4 +41,17 @@ ROWS = (
         disks.calls,
     ),
     Row("full", "a real file system fills up while training, and has room again: the same", (1, 20, 200), disks.full),
+    Row(
+        "power",
+        "power cut, from recorded writes: nothing durable is lost, every tenth state gone on with to the same end",
+        (30, 300, 5000),
+        power.cuts,
+    ),
+    Row(
+        "checkpoints",
+        "damaged checkpoints and best weights: found by their SHA-256, the one before is used, told",
+        (60, 600, 2500),
+        damage.checkpoints,
+    ),
+    Row("pickles", "checkpoints and weights that would run code: refused, nothing ran", (30, 30, 30), damage.pickles),
 )

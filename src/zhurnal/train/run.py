@@ -95,7 +95,7 @@ def run(
             parts, watcher = stack.enter_context(profile.over(parts, watcher, home))
         for folder in ("checkpoints", "predictions"):
             files.make_folder(home / folder)
-        saved, problems = state.latest(home / "checkpoints")
+        saved, problems = state.latest(home / "checkpoints", parts.model)
         if saved:
             follow(experiment.settings.model, parts.model, parts.optimizer, parts.frozen, saved["position"]["epoch"])
         position = state.restore(saved, parts.model, parts.optimizer, parts.ema) if saved else Position()

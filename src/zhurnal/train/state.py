@@ -88,7 +88,7 @@ def _pack(value: Any) -> tuple[memoryview, str]:
 def written_sum(path: Path) -> str | None:
     """Return the SHA-256 that was written beside a checkpoint, or None where there is none."""
     total = path.with_suffix(".sha256")
-    return total.read_text().strip() if total.is_file() else None
+    return total.read_text(errors="replace").strip() if total.is_file() else None
 
 
 def read_tensors(path: Path, sha256: str | None = None) -> Any:
@@ -107,15 +107,18 @@ def read_tensors(path: Path, sha256: str | None = None) -> Any:
         raise RunError(f"{path} is no file of weights that can be read safely: {str(error).splitlines()[0]}") from error
 
 
-def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the newest whole checkpoint in `folder`, or None, and a sentence for each that is damaged."""
+def latest(folder: Path, model: nn.Module | None = None) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the newest whole checkpoint in `folder`, or None, and a sentence for each that is damaged, or is not one of `model`."""
     problems = []
     for path in sorted(folder.glob("state-*.pt"), reverse=True):
-        total = path.with_suffix(".sha256")
         try:
-            if not total.is_file():
+            if (total := written_sum(path)) is None:
                 raise RunError(f"{path.name} was not written to its end")
-            found: dict[str, Any] = read_tensors(path, total.read_text().strip())
+            found: dict[str, Any] = read_tensors(path, total)
+            if not isinstance(found, dict) or not found.keys() >= {"position", "model", "optimizer", "ema", "generators"}:
+                raise RunError(f"{path.name} is no checkpoint of a run")
+            if model and (wrong := _misfits(model, found["model"])):
+                raise RunError(f"{path.name} is of another network: {wrong}")
         except RunError as error:
             problems.append(f"checkpoint {path.name} is not used: {error}")
             continue
@@ -167,14 +170,18 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
     Raises:
         RunError: names or shapes do not fit; the first few are named.
     """
+    if wrong := _misfits(model, weights):
+        raise RunError(f"weights {source} do not fit the network: {wrong}. Use the same model settings, or take no weights")
+    model.load_state_dict(dict(weights))
+
+
+def _misfits(model: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Return the first few names and shapes of weights that do not fit a model; an empty text where all do."""
     own = model.state_dict()
     wrong = [f"{k} is missing" for k in own if k not in weights]
     wrong += [f"{k} has no place in the network" for k in weights if k not in own]
     wrong += [f"{k} is {tuple(weights[k].shape)}, must be {tuple(own[k].shape)}" for k in own if k in weights and weights[k].shape != own[k].shape]
-    if wrong:
-        more = f", and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        raise RunError(f"weights {source} do not fit the network: {'; '.join(wrong[:4])}{more}. Use the same model settings, or take no weights")
-    model.load_state_dict(dict(weights))
+    return "; ".join(wrong[:4]) + (f", and {len(wrong) - 4} more" if len(wrong) > 4 else "")
 
 
 def fingerprint(model: nn.Module) -> str:
