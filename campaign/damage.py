@@ -144,11 +144,14 @@ class _Calls:
 
 def pickles(tally: Tally) -> None:
     """Put files that run code when they are unpickled in the place of checkpoints, best weights and weights files; none may run, all are told."""
+    import warnings
+
     import torch
 
     from zhurnal.train import state
 
-    with tally.place() as place:
+    with tally.place() as place, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, about old forms of pickles
         canary = place / "canary"
         code = f"open({str(canary)!r}, 'w').close()"
         calls = (

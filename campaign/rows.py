@@ -21,11 +21,11 @@ ROWS = (
     Row(
         "kills",
         "SIGKILL in training, at any moment: goes on to the same record, weights, optimizer, average, random state",
-        (12, 300, 1000),
+        (8, 300, 1000),
         kills.kills,
     ),
-    Row("double", "SIGKILL again while it recovers, up to five times: the same", (8, 50, 200), kills.double),
-    Row("signals", "SIGTERM, SIGINT, SIGSTOP and SIGCONT: the same, and its state is true", (6, 50, 200), kills.signals),
+    Row("double", "SIGKILL again while it recovers, up to five times: the same", (4, 50, 200), kills.double),
+    Row("signals", "SIGTERM, SIGINT, SIGSTOP and SIGCONT: the same, and its state is true", (3, 50, 200), kills.signals),
     Row("writers", "SIGKILL of a process that writes rows: each row is there whose call had returned", (100, 2000, 10_000), kills.writers),
     Row(
         "torn",
@@ -37,7 +37,7 @@ ROWS = (
     Row(
         "calls",
         "a call that writes fails (full, quota, I/O error, read-only): training goes on, told in 2 s, same record",
-        (24, 700, 4000),
+        (16, 700, 4000),
         disks.calls,
     ),
     Row("full", "a real file system fills up while training, and has room again: the same", (1, 20, 200), disks.full),

@@ -7,11 +7,8 @@ What a table tells of a run is in the fields of `Run`. Its rows and effective se
 read already: the index (see `view.py`) keeps the fields alone.
 """
 
-import fcntl
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import fsum
@@ -20,10 +17,11 @@ from typing import Any, Literal
 
 import orjson
 
-from ..core.errors import RunError
 from ..core.facts import facts_of
 from ..core.records import Row
-from . import files, record
+from . import record
+from .lock import is_locked as is_locked
+from .lock import locked as locked
 
 Status = Literal["waiting", "running", "interrupted", "failed", "finished"]
 Numbers = tuple[float, ...]
@@ -222,61 +220,3 @@ def read_effective(home: Path) -> dict[str, Any]:
     except (FileNotFoundError, orjson.JSONDecodeError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def is_locked(home: Path) -> bool:
-    """Return whether a living process holds the run."""
-    try:
-        handle = os.open(home / "lock", os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
-@contextmanager
-def locked(home: Path, what: str) -> Iterator[Callable[[], bool]]:
-    """Hold the run in `home` for this process; give a function that says whether it still does, and takes the lock again where it was deleted.
-
-    Raises:
-        RunError: another process holds it; the text names it.
-    """
-    files.make_folder(home)
-    handles = [os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o666)]
-
-    def hold() -> bool:
-        home.mkdir(parents=True, exist_ok=True)
-        handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-        if os.path.sameopenfile(handle, handles[-1]):
-            os.close(handle)
-            return True
-        handles.append(handle)
-        return _take(handle, attempts=1)
-
-    try:
-        if not _take(handles[0], attempts=20):
-            owner = os.pread(handles[0], 200, 0).decode(errors="replace").strip()
-            raise RunError(f"{what} is already running ({owner}): wait for it, or stop it with Ctrl-C or `kill` and run it again")
-        yield hold
-    finally:
-        for handle in handles:
-            os.close(handle)
-
-
-def _take(handle: int, attempts: int) -> bool:
-    """Lock an open file and write this process into it; return whether that was possible."""
-    for attempt in range(attempts):  # somebody who only looks holds it for microseconds
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.01 * (attempt > 0))
-            continue
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
-        return True
-    return False

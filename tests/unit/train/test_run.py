@@ -542,3 +542,30 @@ def test_a_file_edited_after_its_run_is_noticed(lab):
     path = lab.file("e0001")
     path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
     assert Lab(lab.folder).edited("e0001") == {"train.epochs": 3}
+
+
+def test_another_library_or_machine_is_named_and_marks_the_run(lab, monkeypatch):
+    lab.new(QUICK)
+    stop, real = Stop(), running.setup.environment
+    with pytest.raises(Interrupted):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 3))
+    monkeypatch.setattr(running.setup, "environment", lambda device: real(device) | {"torch": "2.99.0", "num_threads": 7})
+    warnings = lab.run("e0001").warnings
+    assert f"resumed with torch {torch.__version__} -> 2.99.0, num_threads 1 -> 7: equal results to the bit are not promised" in warnings
+
+
+def test_a_checkpoint_of_another_network_is_told_and_the_one_before_is_used(lab):
+    lab.new({**QUICK, "train.checkpoint_seconds": 0.0})
+    lab.new({}, parent="e0001")
+    undisturbed = lab.run("e0001")
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0002", stop=stop, watcher=StopAt(stop, 10))
+    newest = max((lab.run_folder("e0002", 42) / "checkpoints").glob("state-*.pt"))
+    held = torch.load(newest, weights_only=True)
+    held["model"] = {"a": torch.zeros(3)}
+    torch.save(held, newest)
+    newest.with_suffix(".sha256").write_text(files.sha256(newest))
+    run = lab.run("e0002")
+    assert any(newest.name in w and "of another network" in w for w in run.warnings)
+    assert (run.folder / "record.jsonl").read_bytes() == (undisturbed.folder / "record.jsonl").read_bytes()
