@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..core.errors import RunError
@@ -59,7 +59,8 @@ def locked(home: Path, what: str) -> Iterator[Callable[[], bool]]:
             owner = _text(handles[0]).partition("\n")[0]
             raise RunError(f"{what} is already running ({owner}): wait for it, or stop it with Ctrl-C or `kill` and run it again")
         yield hold
-        os.ftruncate(handles[-1], 0)  # nobody holds it any more, also where only the text tells
+        with suppress(OSError):  # a bad disk; it matters only where there are no locks, and only while this process lives on
+            os.ftruncate(handles[-1], 0)
     finally:
         for handle in handles:
             os.close(handle)
