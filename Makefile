@@ -1,9 +1,9 @@
-# Seven words: demo, test, check, bench-quick, format, docs, clean. Each sets up what it needs in .venv.
+# Eight words: demo, test, check, bench-quick, campaign, format, docs, clean. Each sets up what it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check bench-quick format docs clean
+.PHONY: demo test check bench-quick campaign format docs clean
 
 demo: $(READY)          ## train two experiments on handwritten digits and write their journal page
 	$(BIN)/zhurnal demo
@@ -22,6 +22,9 @@ check: $(READY)         ## format, lint, types and the fast tests: under a minut
 
 bench-quick: $(READY)   ## has anything grown slower? Ratios of two minutes, against those that were stored
 	$(BIN)/python benchmarks/guard.py
+
+campaign: $(READY)      ## what is promised about data, tried many times over: under an hour; FLAGS="--rows torn,flips --scale 0.1"
+	$(BIN)/python -m campaign $(FLAGS)
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -20,10 +20,10 @@ def _temporary(path: Path, data: bytes | memoryview) -> Path:
 
     handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            _write_all(handle, data)
+        finally:
+            os.close(handle)
         Path(name).chmod(0o666 & ~_umask())
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -31,10 +31,26 @@ def _temporary(path: Path, data: bytes | memoryview) -> Path:
     return Path(name)
 
 
+def _write_all(handle: int, data: bytes | memoryview) -> None:
+    """Write `data` to an open file and make it durable; one write takes at most some 2 GB."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+    os.fsync(handle)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing, so that they survive a power cut."""
+    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -89,10 +105,10 @@ def create(path: Path, data: bytes | str) -> bool:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             return False
-        with os.fdopen(handle, "wb") as file:
-            file.write(temporary.read_bytes())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            _write_all(handle, temporary.read_bytes())
+        finally:
+            os.close(handle)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

@@ -1,42 +1,45 @@
 """A run's record on disk: append-only lines that are there once written, and a resume that proves itself.
 
-Promises: `append` returns when the line is with the operating system (it survives `kill -9`); `sync` makes all lines durable (a power cut). A torn
-last line is cut off and reported when the file is opened again; nothing else is ever removed.
+Promises: `append` returns when the line is with the operating system (it survives `kill -9`), or, where the disk refuses it and a `Keeper` looks
+after the record, when it waits in memory (see appender.py); `sync` makes all lines durable (a power cut). A torn last line is cut off and reported
+when the file is opened again; nothing else is ever removed.
 
 A resumed run goes over steps that its record already has. Such a row is compared with the stored one of the same kind and step, and not written
 twice: equal rows prove that the resume is exact. Where one differs, `mismatch` tells it, a `void` row declares the later ones of the earlier attempt
 void, and new rows are appended.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.errors import RunError
 from ..core.records import Row, decode_all, encode
+from .appender import Appender
+from .keeper import Keeper
 
 
 class Record:
     """An open record. Use it as a context manager."""
 
-    def __init__(self, path: Path, *, resumed: bool = False) -> None:
-        """Open or make the record at `path`; when `resumed`, rows that it already has are compared as they are made again."""
+    def __init__(self, path: Path, *, resumed: bool = False, keeper: Keeper | None = None) -> None:
+        """Open or make the record at `path`; when `resumed`, rows that it already has are compared as they are made again.
+
+        Without a `keeper`, a disk that refuses a line is an error at once.
+        """
         self.path = path
         self.mismatch: str | None = None
-        self.torn = ""
         data = path.read_bytes() if path.exists() else b""
         rows, self.problems, whole = decode_all(data)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        if whole < len(data):
-            os.ftruncate(self._file, whole)
-            self.torn = self.problems[-1]
+        is_torn = whole < len(data)
+        self._file = Appender(path, keeper, size=whole if is_torn else None)
+        self.torn = self.problems[-1] if is_torn else ""
         self._known = {_key(row): encode(row) for row in current(rows)} if resumed else {}
 
     def append(self, row: Row) -> bool:
         """Add a row; return whether it is new (not one that the record already had).
 
         Raises:
-            RunError: the disk is full or gone; what was written of the line is taken back.
+            RunError: the disk is full or gone, and there is no keeper; what was written of the line is taken back.
         """
         line = encode(row)
         before = self._known.pop(_key(row), None) if self._known else None
@@ -46,15 +49,12 @@ class Record:
             self.mismatch = f"step {row['step']}: the {row['kind']} row is {_brief(line)}, was {_brief(before)}"
             self._known.clear()
             self._write(encode({"kind": "void", "step": row["step"]}))
-        self._write(line)
+        self._write(line, may_drop_at=row["step"] if row["kind"] == "iter" else None)
         return True
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes, may_drop_at: int | None = None) -> None:
         try:
-            written = os.write(self._file, line)
-            if written < len(line):
-                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
-                raise OSError(28, "No space left on device")
+            self._file.append(line, may_drop_at)
         except OSError as error:
             raise RunError(
                 f"{self.path} cannot be written: {error.strerror}. Free some space and run the experiment again: it goes on from its checkpoint"
@@ -62,11 +62,11 @@ class Record:
 
     def sync(self) -> None:
         """Make all rows durable."""
-        os.fsync(self._file)
+        self._file.sync()
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        self._file.close()
 
     def __enter__(self) -> "Record":
         return self

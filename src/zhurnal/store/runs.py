@@ -7,11 +7,8 @@ What a table tells of a run is in the fields of `Run`. Its rows and effective se
 read already: the index (see `view.py`) keeps the fields alone.
 """
 
-import fcntl
 import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import fsum
@@ -20,10 +17,11 @@ from typing import Any, Literal
 
 import orjson
 
-from ..core.errors import RunError
 from ..core.facts import facts_of
 from ..core.records import Row
 from . import record
+from .lock import is_locked as is_locked
+from .lock import locked as locked
 
 Status = Literal["waiting", "running", "interrupted", "failed", "finished"]
 Numbers = tuple[float, ...]
@@ -222,44 +220,3 @@ def read_effective(home: Path) -> dict[str, Any]:
     except (FileNotFoundError, orjson.JSONDecodeError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def is_locked(home: Path) -> bool:
-    """Return whether a living process holds the run."""
-    try:
-        handle = os.open(home / "lock", os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
-@contextmanager
-def locked(home: Path, what: str) -> Iterator[None]:
-    """Hold the run in `home` for this process.
-
-    Raises:
-        RunError: another process holds it; the text names it.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        for attempt in range(20):  # somebody who only looks holds it for microseconds
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.01 * (attempt > 0))
-        else:
-            owner = os.pread(handle, 200, 0).decode(errors="replace").strip()
-            raise RunError(f"{what} is already running ({owner}): wait for it, or stop it with Ctrl-C or `kill` and run it again")
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
-        yield
-    finally:
-        os.close(handle)

@@ -1,7 +1,7 @@
 """TensorBoard events beside the record: the same rows, for those who have TensorBoard open. The record stays the truth.
 
 Promises: `row` returns when its event is with the operating system (it survives `kill -9`), and costs some microseconds; writing needs no package.
-All numbers of a row are one event.
+All numbers of a row are one event. With a `Keeper`, what the disk refuses waits and is written later, and a file that cannot even be made is told.
 
 An event file is a sequence of records, all numbers little-endian:
 
@@ -14,33 +14,39 @@ An event is a protocol buffer; of its fields (tensorboard/compat/proto/event.pro
     Value    1 tag: string         2 simple_value: float
 """
 
-import errno
 import math
-import os
 import struct
 import time
 from pathlib import Path
 
 from ..core.records import Row
+from ..store.appender import Appender
+from ..store.keeper import Keeper
 
 
 class Board:
     """An open event file; does nothing when not wanted."""
 
-    def __init__(self, folder: Path, wanted: bool) -> None:
-        self._file: int | None = None
+    def __init__(self, folder: Path, wanted: bool, keeper: Keeper | None = None) -> None:
+        self._file: Appender | None = None
         if not wanted:
             return
-        folder.mkdir(parents=True, exist_ok=True)
         seconds, rest = divmod(time.time_ns(), 1_000_000_000)
-        self._file = os.open(folder / f"events.out.tfevents.{seconds}.{rest:09d}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
-        self._write(_field(3, b"brain.Event:2"))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = Appender(folder / f"events.out.tfevents.{seconds}.{rest:09d}", keeper)
+        except OSError as error:
+            if not keeper:
+                raise
+            keeper.tell(f"TensorBoard's file of events cannot be made: {error.strerror or error} ({error.filename}). The run goes on without one")
+            return
+        self._write(_field(3, b"brain.Event:2"), 0)
 
     def row(self, row: Row) -> None:
         """Write a row's numbers: iterations over steps, epochs over epochs.
 
         Raises:
-            OSError: the disk is full or gone.
+            OSError: the disk is full or gone, and there is no keeper.
         """
         match row["kind"] if self._file is not None else None:
             case "iter":
@@ -52,22 +58,20 @@ class Board:
 
     def _scalars(self, row: Row, heads: dict[str, bytes], at: int) -> None:
         values = b"".join([head + _float32(row[key]) for key, head in heads.items()])
-        self._write(b"\x10" + _varint(at) + _field(5, values))
+        self._write(b"\x10" + _varint(at) + _field(5, values), at)
 
-    def _write(self, event: bytes) -> None:
+    def _write(self, event: bytes, at: int) -> None:
         assert self._file is not None
         event = b"\x09" + struct.pack("<d", time.time()) + event
         length = struct.pack("<Q", len(event))
-        record = b"".join((length, _masked_crc32c(length), event, _masked_crc32c(event)))
-        if os.write(self._file, record) < len(record):  # readers take a torn record for the end of the file
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._file.append(b"".join((length, _masked_crc32c(length), event, _masked_crc32c(event))), may_drop_at=at)
 
     def __enter__(self) -> "Board":
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            os.close(self._file)
+            self._file.close()
 
 
 def _varint(number: int) -> bytes:

@@ -18,6 +18,7 @@ from ..core.errors import Interrupted
 from ..core.experiment import Experiment
 from ..core.records import Row
 from ..core.stop import Stop
+from ..store.keeper import Keeper
 from ..store.record import Record
 from . import setup
 from .board import Board
@@ -155,8 +156,11 @@ def _loop(experiment: Experiment, parts: setup.Parts, folder: Path, steps: int, 
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
         for name in ("checkpoints", "predictions"):
             (home / name).mkdir()
-        record, events = (stack.enter_context(Record(home / name)) for name in ("record.jsonl", "events.jsonl"))
-        log = Log(home, record, events, stack.enter_context(Board(home / "tensorboard", settings.tensorboard)), marks)
+        keeper = Keeper(home)
+        record, events = (stack.enter_context(Record(home / name, keeper=keeper)) for name in ("record.jsonl", "events.jsonl"))
+        board = stack.enter_context(Board(home / "tensorboard", settings.tensorboard, keeper))
+        log = Log(home, record, events, board, keeper, marks)
+        stack.enter_context(keeper.running(watcher.note))
         with_marks = stack.enter_context(marked(small, marks.inside))
         stack.enter_context(_deterministic())
         try:

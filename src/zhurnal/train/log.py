@@ -1,5 +1,6 @@
 """Where a run writes: its record, its events, TensorBoard, predictions, whoever watches; and when the next checkpoint is due."""
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from ..core.errors import RunError
 from ..core.records import Row
+from ..store.keeper import Keeper
 from ..store.record import Record
 from . import setup
 from .board import Board
@@ -19,13 +21,17 @@ from .watch import Watcher
 
 # Saving checkpoints takes at most this part of the time.
 CHECKPOINT_SHARE = 0.02
+PATIENCE = 3.0  # seconds that a run waits at its end for a disk that refuses
 
 
 class Log:
-    """Where a run writes: its record, its events, TensorBoard, and whoever watches."""
+    """Where a run writes: its record, its events, TensorBoard, and whoever watches. No trouble with the disk ends it: see store/keeper.py."""
 
-    def __init__(self, home: Path, record: Record, events: Record, board: Board, watcher: Watcher) -> None:
-        self.home, self.record, self.events, self.board, self.watcher = home, record, events, board, watcher
+    def __init__(
+        self, home: Path, record: Record, events: Record, board: Board, keeper: Keeper, watcher: Watcher, *, saved: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.home, self.record, self.events, self.board, self.keeper, self.watcher = home, record, events, board, keeper, watcher
+        self.saved = saved  # step and epochs of the checkpoint that a run would go on from
 
     def row(self, row: Row) -> None:
         """Add a row to the record."""
@@ -45,11 +51,41 @@ class Log:
         self.event("warning", text=text)
         self.watcher.note(text)
 
-    def stop(self, status: str, position: Position, reason: str) -> None:
-        """Write down how this attempt ended."""
+    def checkpoint(self, at: Position, write: Callable[[], object], *, patience: float = 0.0) -> bool:
+        """Call `write`, which writes a checkpoint, once all that came before is on disk; return whether it is there.
+
+        Where the disk refuses, it is tried again for `patience` seconds; the earlier checkpoints are as they were.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            at.lost = self.keeper.losses()
+            try:
+                if self.keeper.settle(deadline - time.monotonic()):
+                    write()
+                    self.keeper.fine("the checkpoint")
+                    self.saved = at.step, at.epoch
+                    return True
+            except OSError as error:
+                self.keeper.trouble("the checkpoint", error)
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.2)
+
+    def check_whole(self, at: Position) -> None:
+        """Raise RunError where something of a run that trained to its end is not on disk."""
+        is_settled = self.keeper.settle(PATIENCE)
+        if lost := self.keeper.losses():
+            raise RunError(f"trained to its end, but {'; '.join(lost)}. The rest is there; for a whole record, make a new experiment")
+        if not is_settled or self.saved != (at.step, at.epoch):
+            raise RunError(
+                f"trained to its end, but could not write all of it: {self.keeper.waiting()}. "
+                f"Make room on the disk and run it again: it goes on from its checkpoint at step {self.saved[0]}"
+            )
+
+    def stop(self, status: str, position: Position, reason: str) -> bool:
+        """Write down how this attempt ended; return whether that is on disk."""
         self.event("stop", status=status, step=position.step, epoch=position.epoch, reason=reason[:2000])
-        self.record.sync()
-        self.events.sync()
+        return self.keeper.settle(PATIENCE)
 
     def predictions(self, epoch: int, result: Evaluation, classes: int) -> None:
         """Keep what the network said of each validation image: `predicted`, `confidence` and `loss` in `predictions/epoch-00003.npz`."""
@@ -62,11 +98,9 @@ class Log:
         self._save("labels.npz", label=split.labels_N.numpy(), number=split.indices_N.numpy())
 
     def _save(self, name: str, **arrays: Any) -> None:
-        path = self.home / "predictions" / name
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        temporary.replace(path)
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        self.keeper.put("predictions", {self.home / "predictions" / name: buffer.getbuffer()}, remember=name == "labels.npz")
 
 
 class Saver:
@@ -81,17 +115,8 @@ class Saver:
         return time.monotonic() - self.last >= wait
 
     def save(self, action: Callable[[], object]) -> None:
-        """Save, and note how long it took.
-
-        Raises:
-            RunError: the disk is full or gone.
-        """
+        """Save, and note how long it took."""
         began = time.monotonic()
-        try:
-            action()
-        except OSError as error:
-            raise RunError(
-                f"the checkpoint could not be written: {error}. Free some space and run the experiment again: it goes on from the last one"
-            ) from error
+        action()
         self.last = time.monotonic()
         self.pause = (self.last - began) / CHECKPOINT_SHARE

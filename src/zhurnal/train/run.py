@@ -3,7 +3,6 @@
 The loop is `_train` below; a step of it is in `step.py`, all that resume restores in `state.py`.
 """
 
-import errno
 import time
 import traceback
 from collections.abc import Iterator
@@ -21,13 +20,14 @@ from ..core.settings import Train, parse
 from ..core.stop import Stop
 from ..core.text import count
 from ..store import files, runs
+from ..store.keeper import Keeper
 from ..store.lab import Lab
 from ..store.record import Record
 from ..store.record import read as read_record
 from . import mix, own, setup, state, tuning
 from .board import Board
 from .freeze import follow
-from .log import Log, Saver
+from .log import PATIENCE, Log, Saver
 from .profile import Profile
 from .schedulers import lr_at
 from .setup import Parts
@@ -66,23 +66,24 @@ def run(
 
     Raises:
         Interrupted: it was asked to stop; the state is saved.
-        ZhurnalError: it cannot start or go on.
+        ZhurnalError: it cannot start or go on, or it trained to its end and not all of its record could be written. Trouble with the disk meanwhile
+            does not end it (see store/keeper.py).
     """
     experiment = lab.experiment(name)
     seed = experiment.settings.seeds[0] if seed is None else seed
     home = lab.run_folder(experiment.name, seed)
     watcher, stop = watcher or Silent(), stop or Stop()
     if (done := runs.read(lab.logs, experiment.name, seed)).finished:
-        if not (lab.logs / f"{experiment.name}_model_best.pth").exists():
-            setup.export_best(lab, experiment, watcher.note)
+        setup.export_best(lab, experiment, watcher.note)
         return done
-    with runs.locked(home, f"{experiment.name} with seed {seed}"), ExitStack() as stack:
+    with _starting(experiment.name), runs.locked(home, f"{experiment.name} with seed {seed}") as holds, ExitStack() as stack:
         before = runs.read_effective(home)
         _check_unchanged(experiment, before)
         threads = experiment.settings.train.num_threads or num_threads or _NUM_THREADS
         torch.set_num_threads(threads)
         tuning.keep_memory()
-        events = stack.enter_context(Record(home / "events.jsonl"))
+        keeper = Keeper(home, holds)
+        events = stack.enter_context(Record(home / "events.jsonl", keeper=keeper))
         try:
             parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
         except ZhurnalError as error:
@@ -93,30 +94,36 @@ def run(
         if profile:
             parts, watcher = stack.enter_context(profile.over(parts, watcher, home))
         for folder in ("checkpoints", "predictions"):
-            (home / folder).mkdir(exist_ok=True)
-        saved, problems = state.latest(home / "checkpoints")
+            files.make_folder(home / folder)
+        saved, problems = state.latest(home / "checkpoints", parts.model)
         if saved:
             follow(experiment.settings.model, parts.model, parts.optimizer, parts.frozen, saved["position"]["epoch"])
         position = state.restore(saved, parts.model, parts.optimizer, parts.ema) if saved else Position()
         tuning.lay_out_state(parts.optimizer)
+        problems += state.check_best(home / "checkpoints", position)
         position.partial = position.partial or position.batch > 0
-        record = stack.enter_context(Record(home / "record.jsonl", resumed=True))
-        log = Log(home, record, events, stack.enter_context(Board(home / "tensorboard", experiment.settings.train.tensorboard)), watcher)
+        keeper.lost = list(position.lost)
+        record = stack.enter_context(Record(home / "record.jsonl", resumed=True, keeper=keeper))
+        board = stack.enter_context(Board(home / "tensorboard", experiment.settings.train.tensorboard, keeper))
+        log = Log(home, record, events, board, keeper, watcher, saved=(position.step, position.epoch))
         _open(experiment, seed, parts, before, position, log, problems, lab.folder)
+        stack.enter_context(keeper.running(log.warn))
+        if not keeper.settle():
+            raise OSError(keeper.waiting())
         stack.enter_context(stop.on_signals())
         try:
             with _deterministic():
                 _train(experiment.settings.train, experiment, parts, position, log, home / "checkpoints", stop)
         except BaseException as error:
-            told, status = _explain(error, experiment, parts, position)
-            try:
-                log.stop(status, position, str(told) if told is not error or isinstance(error, ZhurnalError) else f"{type(error).__name__}: {error}")
-            except (RunError, OSError):  # a full disk: the run shows as interrupted, and what stopped it is told now
-                watcher.note(f"how {experiment.name} ended could not be written down")
+            told, status = _explain(error, experiment, parts, position, log.saved[0])
+            reason = str(told) if told is not error or isinstance(error, ZhurnalError) else f"{type(error).__name__}: {error}"
+            if not log.stop(status, position, reason):
+                watcher.note(f"not all of {experiment.name} could be written: {keeper.waiting()}")
             if told is error:
                 raise
             raise told from error
-        log.stop("finished", position, "")
+        if not log.stop("finished", position, ""):
+            raise RunError(f"trained to its end, which could not be written down: {keeper.waiting()}. Make room on the disk and run it again")
     setup.export_best(lab, experiment, watcher.note)
     return runs.read(lab.logs, experiment.name, seed)
 
@@ -133,19 +140,27 @@ def _choose(lab: Lab, experiment: Experiment, parts: Parts, threads: int, watche
     return choice
 
 
-def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Position) -> tuple[BaseException, str]:
-    """Return what to tell of an error that ended a run, and the state the run is in."""
+@contextmanager
+def _starting(name: str) -> Iterator[None]:
+    """Say what to do about an error of the disk. One comes up here before training has begun, or when it is over."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise RunError(f"{where}{error.strerror or error}. Mend that (on a full disk, make room) and run {name} again: it goes on") from error
+
+
+def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Position, saved: int) -> tuple[BaseException, str]:
+    """Return what to tell of an error that ended a run, and the state the run is in; its last checkpoint is of step `saved`."""
     if isinstance(error, Interrupted):
-        text = f"{experiment.name} stopped at step {at.step} ({error}); `zhurnal run {experiment.name}` goes on from there"
+        there = "there" if saved == at.step else f"step {saved}, for its state could not be saved after that"
+        text = f"{experiment.name} stopped at step {at.step} ({error}); `zhurnal run {experiment.name}` goes on from {there}"
         return Interrupted(text), "interrupted"
     if isinstance(error, KeyboardInterrupt):
         return error, "interrupted"
     if isinstance(error, ValueError) and "Expected more than 1 value per channel" in str(error):
         text = f"batch norm cannot train on a batch of one image, and the last batch of an epoch has one ({len(parts.data.train)} training images "
         return RunError(f"{text}in batches of {parts.feed.batch_size}): use train.drop_last=true or another train.batch_size"), "failed"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        text = f"cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}"
-        return RunError(f"{text}. Free some space and run {experiment.name} again: it goes on from its last checkpoint"), "failed"
     if isinstance(error, Exception) and not isinstance(error, ZhurnalError):
         for source in parts.sources.values():
             if any(Path(frame.filename) in source.files for frame in traceback.extract_tb(error.__traceback__)):
@@ -159,12 +174,12 @@ def _open(
     """Write down that the run starts or goes on, and with what; refuse or warn where that is not what it began with."""
     now = orjson.loads(orjson.dumps(setup.effective(experiment, seed, parts, lab_folder)))
     if not before:
-        files.write(log.home / "effective.json", orjson.dumps(now, option=orjson.OPT_INDENT_2) + b"\n")
         log.labels(parts.data.val)
         for source in parts.sources.values():
             for name, text in source.texts(lab_folder).items():
-                (log.home / "sources" / name).parent.mkdir(parents=True, exist_ok=True)
-                files.write(log.home / "sources" / name, text)
+                log.keeper.put("the user's own files", {log.home / "sources" / name: text}, remember=True)
+        settings = orjson.dumps(now, option=orjson.OPT_INDENT_2) + b"\n"
+        log.keeper.put("effective.json", {log.home / "effective.json": settings}, remember=True)  # last: now the run has begun
     else:
         if now["data"]["fingerprint"] != before["data"]["fingerprint"]:
             raise RunError(f"the data of {experiment.name} changed since its run began: put the old images back, or make a new experiment")
@@ -227,11 +242,10 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
     options: dict[str, Any] = {"num_parts": settings.accumulate, "clip_grad_norm": settings.clip_grad_norm}
     mixing: dict[str, Any] = {"mixup": settings.mixup, "cutmix": settings.cutmix, "probability": settings.mix_probability}
 
-    def save() -> None:
+    def save(patience: float = 0.0) -> None:
         at.loss_sum, at.correct, at.since_loss = float(sums[0]), int(sums[1]), float(sums[2])
         log.watcher.phase("saving")
-        log.record.sync()
-        saver.save(lambda: state.save(checkpoints, at, model, optimizer, parts.ema))
+        saver.save(lambda: log.checkpoint(at, lambda: state.save(checkpoints, at, model, optimizer, parts.ema), patience=patience))
         log.watcher.phase("training")
 
     log.watcher.begin(experiment.name, feed.seed, settings.epochs, feed.num_batches, at.epoch, at.batch)
@@ -255,20 +269,20 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
             log.watcher.step(at.epoch, at.batch, len(labels_N), lr)
             if stop.reason or saver.due():
                 at.seconds = time.monotonic() - began
-                save()
+                save(PATIENCE if stop.reason else 0.0)
                 if stop.reason:
                     raise Interrupted(stop.reason)
         at.seconds = time.monotonic() - began
         try:
             _close_epoch(settings, parts, at, sums, log, checkpoints, stop)
         except Interrupted:
-            save()
+            save(PATIENCE)
             raise
         if follow(experiment.settings.model, model, optimizer, parts.frozen, at.epoch):
             log.warn(f"unfrozen from epoch {at.epoch + 1} on: model.freeze={experiment.settings.model.freeze}")
-        if at.epoch == settings.epochs or _stops_early(settings, at) or saver.due(at_epoch_end=True):
-            save()
-            state.forget_old_best(checkpoints, at.best_epoch)
+        is_last = at.epoch == settings.epochs or _stops_early(settings, at)
+        if is_last or saver.due(at_epoch_end=True):
+            save(PATIENCE if is_last else 0.0)
     _finish(experiment, parts, at, log, checkpoints, stop)
 
 
@@ -304,7 +318,7 @@ def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor
     result = measure(parts.data.val, settings.tta)
     if result.accuracy > at.best_val_acc:
         log.watcher.phase("saving the best weights")
-        at.best_sha256 = state.save_best(checkpoints, epoch, model)
+        at.best_sha256 = state.save_best(log.keeper, checkpoints, epoch, model)
         at.best_epoch, at.best_val_acc = epoch, result.accuracy
     log.watcher.phase("writing down")
     log.predictions(epoch, result, len(parts.data.classes))
@@ -331,7 +345,10 @@ def _close_epoch(settings: Train, parts: Parts, at: Position, sums: torch.Tensor
 
 def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkpoints: Path, stop: Stop) -> None:
     """Measure the best weights once on the test images, where there are some, and close the record."""
+    log.check_whole(at)
     last = state.fingerprint(parts.model)
+    if not at.best_epoch:
+        raise RunError("its best weights are gone, and no epoch is left to find others: make a new experiment with these settings")
     if parts.data.test is not None:
         log.watcher.phase("testing the best weights")
         best = state.read_tensors(state.best_path(checkpoints, at.best_epoch), at.best_sha256)
@@ -344,3 +361,4 @@ def _finish(experiment: Experiment, parts: Parts, at: Position, log: Log, checkp
         row |= {"test_acc_tta": result.tta_accuracy} if result.tta_accuracy is not None else {}
         log.row(row | {"num_test": len(parts.data.test)})
     log.row({"kind": "end", "epoch": at.epoch, "step": at.step, "best_epoch": at.best_epoch, "best_val_acc": at.best_val_acc, "weights": last})
+    log.check_whole(at)

@@ -297,9 +297,15 @@ def now() -> str:
 
 
 def export_best(lab: Lab, experiment: Experiment, note: Callable[[str], None]) -> None:
-    """Put the best weights of the experiment's best finished run at `experiments/logs/e0039_model_best.pth`."""
+    """Put the best weights of the experiment's best finished run at `experiments/logs/e0039_model_best.pth`; say so where the disk refuses."""
     with files.alone(lab.cache / f"{experiment.name}-best.lock"):  # of two seeds that end at once, the later one sees both
-        _export_best(lab, experiment, note)
+        try:
+            _export_best(lab, experiment, note)
+        except OSError as error:
+            name = experiment.name
+            note(
+                f"{name}_model_best.pth cannot be written: {error.strerror or error}. Mend that, and `zhurnal run {name}` writes it: the run is done"
+            )
 
 
 def _export_best(lab: Lab, experiment: Experiment, note: Callable[[str], None]) -> None:
@@ -307,8 +313,11 @@ def _export_best(lab: Lab, experiment: Experiment, note: Callable[[str], None]) 
     best = max(runs, key=lambda r: r.end["best_val_acc"] if r.end else -1.0)
     assert best.end is not None
     source = state.best_path(best.folder / "checkpoints", best.end["best_epoch"])
+    target = lab.logs / f"{experiment.name}_model_best.pth"
     if not source.is_file():
-        note(f"{source.name} of seed {best.seed} is gone: {experiment.name}_model_best.pth was not written")
+        note(f"{source.name} of seed {best.seed} is gone: {target.name} was not written")
         return
-    with files.replacing(lab.logs / f"{experiment.name}_model_best.pth") as temporary:
+    if target.is_file() and files.sha256(target) == state.written_sum(source):
+        return
+    with files.replacing(target) as temporary:
         shutil.copyfile(source, temporary)

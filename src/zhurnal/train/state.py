@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..core.errors import RunError
 from ..store import files
+from ..store.keeper import Keeper
 from .ema import Ema
 
 KEEP = 2
@@ -44,10 +45,11 @@ class Position:
     val_accs: list[float] = field(default_factory=list)
     seconds: float = 0.0  # spent training in this epoch so far; in no row of the record
     partial: bool = False  # this epoch was interrupted
+    lost: list[str] = field(default_factory=list)  # a sentence for all that was logged and could not be kept
 
 
 def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None = None) -> Path:
-    """Write a checkpoint, and remove all but the last two.
+    """Write a checkpoint; remove all but the last two, and the weights of earlier best epochs.
 
     Raises:
         OSError: the disk is full or gone; the earlier checkpoints are as they were.
@@ -60,29 +62,33 @@ def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.op
         "generators": [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])],
     }
     path = folder / f"state-{position.step:08d}-{position.epoch:05d}.pt"
-    _write(path, state)
+    folder.mkdir(exist_ok=True)
+    data, total = _pack(state)
+    path.with_suffix(".sha256").unlink(missing_ok=True)  # a checkpoint without its sum was never finished
+    files.write(path, data)
+    files.write(path.with_suffix(".sha256"), total)
     for old in sorted(folder.glob("state-*.pt"))[:-KEEP]:
         old.unlink()
         old.with_suffix(".sha256").unlink(missing_ok=True)
+    for old in folder.glob("best-*.pth"):
+        if old != best_path(folder, position.best_epoch):
+            old.unlink()
+            old.with_suffix(".sha256").unlink(missing_ok=True)
     return path
 
 
-def _write(path: Path, value: Any) -> str:
-    """Write a file of tensors and, after it, its SHA-256; return that. A checkpoint without its sum was never finished."""
+def _pack(value: Any) -> tuple[memoryview, str]:
+    """Return the bytes of a file of tensors, and the line of its SHA-256."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
     data = buffer.getbuffer()  # no copy: a checkpoint can be a gigabyte
-    total = hashlib.sha256(data).hexdigest()
-    path.with_suffix(".sha256").unlink(missing_ok=True)
-    files.write(path, data)
-    files.write(path.with_suffix(".sha256"), total + "\n")
-    return total
+    return data, hashlib.sha256(data).hexdigest() + "\n"
 
 
 def written_sum(path: Path) -> str | None:
     """Return the SHA-256 that was written beside a checkpoint, or None where there is none."""
     total = path.with_suffix(".sha256")
-    return total.read_text().strip() if total.is_file() else None
+    return total.read_text(errors="replace").strip() if total.is_file() else None
 
 
 def read_tensors(path: Path, sha256: str | None = None) -> Any:
@@ -101,15 +107,18 @@ def read_tensors(path: Path, sha256: str | None = None) -> Any:
         raise RunError(f"{path} is no file of weights that can be read safely: {str(error).splitlines()[0]}") from error
 
 
-def latest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the newest whole checkpoint in `folder`, or None, and a sentence for each that is damaged."""
+def latest(folder: Path, model: nn.Module | None = None) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return the newest whole checkpoint in `folder`, or None, and a sentence for each that is damaged, or is not one of `model`."""
     problems = []
     for path in sorted(folder.glob("state-*.pt"), reverse=True):
-        total = path.with_suffix(".sha256")
         try:
-            if not total.is_file():
+            if (total := written_sum(path)) is None:
                 raise RunError(f"{path.name} was not written to its end")
-            found: dict[str, Any] = read_tensors(path, total.read_text().strip())
+            found: dict[str, Any] = read_tensors(path, total)
+            if not isinstance(found, dict) or not found.keys() >= {"position", "model", "optimizer", "ema", "generators"}:
+                raise RunError(f"{path.name} is no checkpoint of a run")
+            if model and (wrong := _misfits(model, found["model"])):
+                raise RunError(f"{path.name} is of another network: {wrong}")
         except RunError as error:
             problems.append(f"checkpoint {path.name} is not used: {error}")
             continue
@@ -131,22 +140,28 @@ def restore(state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.O
     return Position(**{k: v for k, v in state["position"].items() if k in known})
 
 
+def check_best(folder: Path, position: Position) -> list[str]:
+    """Look whether the best weights that a checkpoint names are there; where they are not, let `position` have none yet, and return what to tell."""
+    path = best_path(folder, position.best_epoch)
+    if not position.best_epoch or (path.is_file() and files.sha256(path) == position.best_sha256):
+        return []
+    what = "damaged" if path.is_file() else "gone"
+    problem = f"{path.name}, the best weights until now, is {what}: the best epoch is looked for among those from epoch {position.epoch + 1} on"
+    position.best_epoch, position.best_val_acc, position.best_sha256 = 0, -1.0, ""
+    return [problem]
+
+
 def best_path(folder: Path, epoch: int) -> Path:
     """Return where the best weights of a run are: named by their epoch, so that a resumed run cannot take those of another."""
     return folder / f"best-{epoch:05d}.pth"
 
 
-def save_best(folder: Path, epoch: int, model: nn.Module) -> str:
-    """Write the weights of the best epoch so far as plain PyTorch weights; return their SHA-256."""
-    return _write(best_path(folder, epoch), model.state_dict())
-
-
-def forget_old_best(folder: Path, epoch: int) -> None:
-    """Remove the weights of earlier best epochs."""
-    for old in folder.glob("best-*.pth"):
-        if old != best_path(folder, epoch):
-            old.unlink()
-            old.with_suffix(".sha256").unlink(missing_ok=True)
+def save_best(keeper: Keeper, folder: Path, epoch: int, model: nn.Module) -> str:
+    """Let the weights of the best epoch so far be written as plain PyTorch weights; return their SHA-256."""
+    path = best_path(folder, epoch)
+    data, total = _pack(model.state_dict())
+    keeper.put("the best weights", {path: data, path.with_suffix(".sha256"): total.encode()}, newest=True)
+    return total.strip()
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
@@ -155,14 +170,18 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
     Raises:
         RunError: names or shapes do not fit; the first few are named.
     """
+    if wrong := _misfits(model, weights):
+        raise RunError(f"weights {source} do not fit the network: {wrong}. Use the same model settings, or take no weights")
+    model.load_state_dict(dict(weights))
+
+
+def _misfits(model: nn.Module, weights: Mapping[str, Tensor]) -> str:
+    """Return the first few names and shapes of weights that do not fit a model; an empty text where all do."""
     own = model.state_dict()
     wrong = [f"{k} is missing" for k in own if k not in weights]
     wrong += [f"{k} has no place in the network" for k in weights if k not in own]
     wrong += [f"{k} is {tuple(weights[k].shape)}, must be {tuple(own[k].shape)}" for k in own if k in weights and weights[k].shape != own[k].shape]
-    if wrong:
-        more = f", and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-        raise RunError(f"weights {source} do not fit the network: {'; '.join(wrong[:4])}{more}. Use the same model settings, or take no weights")
-    model.load_state_dict(dict(weights))
+    return "; ".join(wrong[:4]) + (f", and {len(wrong) - 4} more" if len(wrong) > 4 else "")
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -9,8 +9,9 @@ import torch
 
 from zhurnal.api import Lab
 from zhurnal.core.errors import Interrupted, RunError, SettingsError, ZhurnalError
-from zhurnal.store import record
-from zhurnal.train import models, state
+from zhurnal.store import files, record
+from zhurnal.train import log, models, state
+from zhurnal.train import run as running
 from zhurnal.train.run import Stop
 from zhurnal.train.watch import Silent
 
@@ -338,11 +339,11 @@ def test_batch_norm_with_a_last_batch_of_one_image(lab):
     assert lab.runs("e0001")[0].status == "failed"
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(lab, monkeypatch):
+def test_a_disk_that_stays_full_leaves_a_run_that_goes_on_when_there_is_room(lab, monkeypatch):
     lab.new({**QUICK, "train.checkpoint_seconds": 0.0})
     lab.new({}, parent="e0001")
     undisturbed = lab.run("e0001")
-    real, left = state.files.write, [6]
+    real, left = files.write, [6]
 
     def write(*arguments: object) -> None:
         left[0] -= 1
@@ -350,13 +351,69 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(lab, monkeyp
             raise OSError(28, "No space left on device")
         real(*arguments)
 
-    monkeypatch.setattr(state.files, "write", write)
-    with pytest.raises(RunError, match=r"No space left on device.*Free some space"):
+    monkeypatch.setattr(files, "write", write)
+    monkeypatch.setattr(log, "PATIENCE", 0.1)
+    monkeypatch.setattr(running, "PATIENCE", 0.1)
+    with pytest.raises(RunError, match=r"trained to its end, but could not write all of it: .*best weights.*No space left on device.*Make room"):
         lab.run("e0002")
     monkeypatch.undo()
     assert lab.runs("e0002")[0].status == "failed"
+    assert any("the best weights cannot be written: No space left" in w for w in lab.runs("e0002")[0].warnings)
     run = lab.run("e0002")
     assert (run.folder / "record.jsonl").read_bytes() == (undisturbed.folder / "record.jsonl").read_bytes()
+
+
+def test_ctrl_c_on_a_full_disk_says_where_it_goes_on(lab, monkeypatch):
+    lab.new(QUICK)
+    stop = Stop()
+    monkeypatch.setattr(running, "PATIENCE", 0.1)
+
+    def write(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(state.files, "write", write)
+    (lab.run_folder("e0001", 42)).mkdir(parents=True)
+    with pytest.raises(RunError, match=r"No space left on device.*make room"):  # it does not even begin
+        lab.run("e0001")
+    monkeypatch.setattr(running, "_open", lambda *_: None)
+    with pytest.raises(Interrupted, match=r"stopped at step 3 \(enough\); .* goes on from step 0, for its state could not be saved"):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 3))
+
+
+def test_weights_of_the_best_epoch_that_are_gone_are_told_and_found_again(lab):
+    lab.new({**QUICK, "train.epochs": 3, "train.checkpoint_seconds": 0.0})
+    lab.new({}, parent="e0001")
+    undisturbed = lab.run("e0001")
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0002", stop=stop, watcher=StopAt(stop, 10))
+    (best,) = (lab.run_folder("e0002", 42) / "checkpoints").glob("best-*.pth")
+    best.write_bytes(b"")
+    run = lab.run("e0002")
+    assert "best-00001.pth, the best weights until now, is damaged: the best epoch is looked for among those from epoch 2 on" in run.warnings[-1]
+    assert run.end == undisturbed.end
+    assert undisturbed.end["best_epoch"] > 1
+
+
+def test_a_folder_that_vanishes_does_not_end_the_run(lab):
+    import shutil
+
+    lab.new({**QUICK, "train.epochs": 3})
+    lab.new({}, parent="e0001")
+    undisturbed = lab.run("e0001")
+    home = lab.run_folder("e0002", 42)
+
+    class Deletes(Silent):
+        def row(self, row) -> None:
+            if row["step"] == 4:
+                shutil.rmtree(home)
+
+    run = lab.run("e0002", watcher=Deletes())
+    assert run.finished
+    assert (home / "record.jsonl").read_bytes() == (undisturbed.folder / "record.jsonl").read_bytes()
+    assert any("was deleted while the run wrote to it" in w for w in run.warnings)
+    assert run.effective["seed"] == 42
+    assert (home / "predictions" / "labels.npz").exists()
 
 
 def make_photos(folder, count=30) -> None:
@@ -485,3 +542,30 @@ def test_a_file_edited_after_its_run_is_noticed(lab):
     path = lab.file("e0001")
     path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
     assert Lab(lab.folder).edited("e0001") == {"train.epochs": 3}
+
+
+def test_another_library_or_machine_is_named_and_marks_the_run(lab, monkeypatch):
+    lab.new(QUICK)
+    stop, real = Stop(), running.setup.environment
+    with pytest.raises(Interrupted):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 3))
+    monkeypatch.setattr(running.setup, "environment", lambda device: real(device) | {"torch": "2.99.0", "num_threads": 7})
+    warnings = lab.run("e0001").warnings
+    assert f"resumed with torch {torch.__version__} -> 2.99.0, num_threads 1 -> 7: equal results to the bit are not promised" in warnings
+
+
+def test_a_checkpoint_of_another_network_is_told_and_the_one_before_is_used(lab):
+    lab.new({**QUICK, "train.checkpoint_seconds": 0.0})
+    lab.new({}, parent="e0001")
+    undisturbed = lab.run("e0001")
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0002", stop=stop, watcher=StopAt(stop, 10))
+    newest = max((lab.run_folder("e0002", 42) / "checkpoints").glob("state-*.pt"))
+    held = torch.load(newest, weights_only=True)
+    held["model"] = {"a": torch.zeros(3)}
+    torch.save(held, newest)
+    newest.with_suffix(".sha256").write_text(files.sha256(newest))
+    run = lab.run("e0002")
+    assert any(newest.name in w and "of another network" in w for w in run.warnings)
+    assert (run.folder / "record.jsonl").read_bytes() == (undisturbed.folder / "record.jsonl").read_bytes()

@@ -1,0 +1,104 @@
+"""The lock of a run, and that it tells the truth: after a kill, a reboot, in a copy, with a number given again, without locks."""
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from zhurnal.core.errors import RunError
+from zhurnal.store import lock
+from zhurnal.store.lock import is_locked, locked
+
+
+def test_a_copy_of_a_lab_does_not_live(tmp_path):
+    with locked(tmp_path / "run", "e0001"):
+        shutil.copytree(tmp_path / "run", tmp_path / "copy")
+        assert is_locked(tmp_path / "run")
+        assert not is_locked(tmp_path / "copy")
+        with locked(tmp_path / "copy", "e0001"):
+            pass
+
+
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from zhurnal.store.lock import locked
+with locked(Path(sys.argv[1]), "e0001"):
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+    print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_run_whose_children_live_is_dead_and_can_be_gone_on_with(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ORPHAN, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        try:
+            assert is_locked(tmp_path)
+            with pytest.raises(RunError, match=rf"already running \(process {process.pid} on [^\n]*\)"), locked(tmp_path, "e0001"):
+                pass
+            process.kill()
+            process.wait()
+            handle = os.open(tmp_path / "lock", os.O_RDONLY)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            os.close(handle)
+            assert not is_locked(tmp_path)
+            with locked(tmp_path, "e0001") as holds:
+                assert holds()
+                assert is_locked(tmp_path)
+                with pytest.raises(RunError, match=f"process {os.getpid()}"), locked(tmp_path, "e0001"):
+                    pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.fixture
+def without_locks(monkeypatch):
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+def test_where_there_are_no_locks_the_process_is_looked_for(tmp_path, without_locks):
+    with locked(tmp_path, "e0001"):
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path), "it has ended, though this process lives"
+    code = "from zhurnal.store import lock\nprint(lock._identity(), end='')"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    (tmp_path / "lock").write_text(other)
+    assert not is_locked(tmp_path), "its process was killed"
+    with locked(tmp_path, "e0001"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("change", "lives"),
+    [
+        (lambda boot, names, pid, began: f"{boot} {names} {pid} {began}", True),
+        (lambda boot, names, pid, began: f"{boot} {names} {pid} 12", False),  # its number was given to another process
+        (lambda boot, names, pid, began: f"{boot} {names} 99999999 12", False),
+        (lambda boot, names, pid, began: f"other {names} {pid} 12", True),  # of another machine: not to be known
+        (lambda boot, names, pid, began: f"{boot} pid:[1] {pid} 12", True),  # of another container on this machine
+        (lambda boot, names, pid, began: "", True),  # not written to its end
+    ],
+)
+def test_who_lives_without_locks(tmp_path, without_locks, change, lives):
+    first, second = lock._identity().splitlines()
+    (tmp_path / "lock").write_text(f"{first}\n{change(*second.split())}\n")
+    assert is_locked(tmp_path) is lives
+
+
+def test_after_a_reboot_nothing_is_held(tmp_path):
+    (tmp_path / "lock").write_text(lock._identity())
+    assert not is_locked(tmp_path)
+    with locked(tmp_path, "e0001"):
+        pass
