@@ -220,8 +220,8 @@ def machine(load: float) -> str:
     """Return the kind of machine, without its name, and how busy it was when the benchmark began."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-    cores = len(os.sched_getaffinity(0))
-    return f"{datetime.date.today()}, {processor}, {count(cores, 'core')}, {platform.system()}, Python {platform.python_version()}, load {load:.1f} at the start"
+    cores = count(len(os.sched_getaffinity(0)), "core")
+    return f"{datetime.date.today()}, {processor}, {cores}, {platform.system()}, Python {platform.python_version()}, load {load:.1f} at the start"
 
 
 def command() -> str:
