@@ -68,25 +68,25 @@ def write(lab: Lab, names: Sequence[str], *, add: Sequence[str] = (), force: boo
     parts = blocks.parse(before, path.name, (*BLOCKS, *results_of.OPTIONAL)) if before is not None else []
     index = journal.prepare(lab)  # also reads its markers before anything is written
     drawn = tuple(figures.draw_all(told, kinds_for(told), lab.journal / "fig"))
-    contents = contents_of(told, BLOCKS)
+    contents = contents_of(told, lab, BLOCKS)
     overlaps: tuple[str, ...] = ()
     if before is None:
         parts, overlaps = blocks.parse(new_page(told, contents), path.name, BLOCKS), _overlaps(lab, {s.name for s in told})
     parts = blocks.insert(parts, [name for name in results_of.OPTIONAL if name in add], after="figures")
     more = [p.name for p in parts if isinstance(p, blocks.Block) and p.name in results_of.OPTIONAL]
     results_of.draw(told, lab, more)
-    contents |= contents_of(told, more)
+    contents |= contents_of(told, lab, more)
     updated = blocks.update(parts, contents, path.name, force=force)
     changed = pages.write(path, before, blocks.render(updated.parts))
     listed = journal.write(lab, index, force=force)
     return Written(path, changed, overlaps + updated.notes + listed.notes, updated.kept + listed.kept, updated.absent, drawn)
 
 
-def contents_of(told: Sequence[Summary], names: Iterable[str]) -> dict[str, str]:
+def contents_of(told: Sequence[Summary], lab: Lab, names: Iterable[str]) -> dict[str, str]:
     """Return what the records say in each of these blocks; nothing is drawn or written."""
     source = f"\n\n<!-- from {summary.sources(told)}; zhurnal {__version__} -->"
-    make = BLOCKS | results_of.OPTIONAL
-    return {name: make[name](told).rstrip() + source for name in names}
+    made = {name: BLOCKS[name](told) if name in BLOCKS else results_of.OPTIONAL[name](told, lab) for name in names}
+    return {name: text.rstrip() + source for name, text in made.items()}
 
 
 def _overlaps(lab: Lab, names: set[str]) -> tuple[str, ...]:

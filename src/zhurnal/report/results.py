@@ -66,7 +66,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(escape_markdown(c) for c in row) + " |" for row in rows)])
 
 
-def classes(told: Sequence[Summary]) -> str:
+def classes(told: Sequence[Summary], lab: Lab) -> str:
     """Return the accuracy of each class."""
 
     def make(found: Predictions) -> str:
@@ -79,7 +79,7 @@ def classes(told: Sequence[Summary]) -> str:
     return _each(told, "classes", make)
 
 
-def confusion(told: Sequence[Summary]) -> str:
+def confusion(told: Sequence[Summary], lab: Lab) -> str:
     """Return the pairs that are mixed up most, and the matrix as a figure."""
 
     def make(found: Predictions) -> str:
@@ -89,7 +89,7 @@ def confusion(told: Sequence[Summary]) -> str:
     return _each(told, "confusion", make)
 
 
-def calibration(told: Sequence[Summary]) -> str:
+def calibration(told: Sequence[Summary], lab: Lab) -> str:
     """Return how well confidence tells accuracy."""
 
     def make(found: Predictions) -> str:
@@ -103,7 +103,7 @@ def calibration(told: Sequence[Summary]) -> str:
     return _each(told, "calibration", make)
 
 
-def mistakes(told: Sequence[Summary]) -> str:
+def mistakes(told: Sequence[Summary], lab: Lab) -> str:
     """Return the wrong answers that each network was surest of."""
 
     def make(found: Predictions) -> str:
@@ -113,7 +113,7 @@ def mistakes(told: Sequence[Summary]) -> str:
     return _each(told, "mistakes", make)
 
 
-OPTIONAL: dict[str, Callable[[Sequence[Summary]], str]] = {
+OPTIONAL: dict[str, Callable[[Sequence[Summary], Lab], str]] = {
     "classes": classes,
     "confusion": confusion,
     "calibration": calibration,

@@ -112,7 +112,9 @@ class Verification:
                 text = f"block '{block.name}' is not checked: the predictions of {numbers.show(unknown)} are not here"
                 self.notes.append(Problem(page.file, block.line, "block", text))
             elif page.names and told:
-                self._check_block(page, block, entry.contents_of(told, [block.name])[block.name], f"zhurnal write {numbers.show(page.names)}")
+                self._check_block(
+                    page, block, entry.contents_of(told, self.lab, [block.name])[block.name], f"zhurnal write {numbers.show(page.names)}"
+                )
             elif not page.names:
                 with suppress(ZhurnalError):  # an experiment that cannot be read is reported elsewhere
                     names = numbers.show(n for _, found in journal.entries(self.lab) for n in found) if journal.entries(self.lab) else "e0001"
