@@ -175,9 +175,15 @@ def test_figures_that_no_page_shows_are_noted_only(lab: Lab) -> None:
 
 def test_a_block_of_predictions_that_are_not_here_is_noted(lab: Lab) -> None:
     entry.write(lab, ["e0006"], add=["classes"])
+    text = page(lab, "e0006").read_text()
+    (block,) = [p for p in blocks.parse(text, "page", (*entry.BLOCKS, "classes")) if isinstance(p, blocks.Block) and p.name == "classes"]
+    made_elsewhere = "\nOf 500 airplanes 300 are right.\n\n"
+    page(lab, "e0006").write_text(text.replace(block.body, made_elsewhere).replace(block.sha, blocks.digest(made_elsewhere)))
     found = verify(lab)
     assert found.holds
     assert "block 'classes' is not checked: the predictions of e0006 are not here" in found.notes[0].text
+    edit(page(lab, "e0006"), "300 are right", "400 are right")
+    assert only(verify(lab)).text == "block 'classes' was edited by hand"
 
 
 # --- links ---
