@@ -35,7 +35,8 @@ class Predictions:
     @property
     def right_N(self) -> np.ndarray:
         """Which images are right."""
-        return np.equal(self.label_N, self.predicted_N)
+        right_N: np.ndarray = self.label_N == self.predicted_N
+        return right_N
 
     @property
     def accuracy(self) -> float:

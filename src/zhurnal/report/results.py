@@ -1,4 +1,4 @@
-"""Blocks of an entry that are there on request: accuracy by class, confusion, calibration, the surest mistakes."""
+"""Blocks of an entry that are made from more than its summaries: observations, and on request accuracy by class, confusion, calibration, mistakes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -11,6 +11,7 @@ from ..analyze.summary import Summary
 from ..core.errors import JournalError, LabError
 from ..core.text import did_you_mean, escape_markdown, list_names, percent, printable
 from ..store.lab import Lab
+from . import observed
 
 NUM_MISTAKES = 12
 
@@ -118,4 +119,5 @@ OPTIONAL: dict[str, Callable[[Sequence[Summary], Lab], str]] = {
     "confusion": confusion,
     "calibration": calibration,
     "mistakes": mistakes,
+    observed.NAME: observed.block,
 }

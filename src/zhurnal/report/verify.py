@@ -22,7 +22,7 @@ from ..core.text import printable
 from ..store.lab import Lab
 from ..store.runs import Run
 from ..store.view import View, look
-from . import blocks, claims, entry, journal, pages, prose, repeats
+from . import blocks, claims, entry, journal, observed, pages, prose, repeats
 from . import results as results_of
 from .problems import Problem, Verified, ordered
 
@@ -264,6 +264,8 @@ class Verification:
 
 def _of_predictions(block: blocks.Block, content: str) -> bool:
     """Return whether a block was made from predictions, so that without them it says something else; `content` is what it would say."""
+    if block.name == observed.NAME:
+        return observed.rests_on_more(block.body, content)
     return block.name in results_of.OPTIONAL and blocks.difference(block, content) is not None
 
 
