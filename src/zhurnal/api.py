@@ -12,6 +12,7 @@ from .store.view import look
 
 if TYPE_CHECKING:
     from .analyze.listing import Listing
+    from .analyze.observation import Observation
     from .analyze.power import Power
     from .analyze.table import Table
     from .core.experiment import Experiment
@@ -74,6 +75,12 @@ class Lab(store.Lab):
         from .analyze.table import compare
 
         return compare(self, list(names), **options)
+
+    def observations(self, names: Sequence[str]) -> list["Observation"]:
+        """Return all that can be said of some experiments, with its evidence and strength; see `zhurnal.analyze.observations`."""
+        from .analyze import observations
+
+        return observations.of_lab(self, list(names))
 
     def write(self, names: Sequence[str], **options: Any) -> "Written":
         """Write or refresh the journal entry of some experiments; see `zhurnal.report.entry.write`."""

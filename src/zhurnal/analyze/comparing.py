@@ -44,11 +44,7 @@ def compare_two(first: Summary, second: Summary, *, smallest: float = SMALLEST, 
         text = f"{second.name} and {first.name} cannot be compared: {' and '.join(left)} {'has' if len(left) == 1 else 'have'} no finished epoch."
         return Observation("better", text, "cannot tell", (first.name, second.name), n=(len(first.counted), len(second.counted)))
     told = effective.factors(first, second)
-    names = effective.label(first, second, told)
-    caveats = _reservations(first, second)
-    several_seeds = max(len(first.counted), len(second.counted)) > 1
-    found = _by_seeds(first, second, names, smallest / 100, lab) if several_seeds else _by_images(first, second, names, smallest / 100, lab)
-    found = replace(found, caveats=(*found.caveats, *caveats))
+    found = difference(first, second, effective.label(first, second, told), smallest=smallest, lab=lab)
     confounds = [f.both(first.name, second.name) for f in told[1:]]
     if effective.other_images(first, second):
         confounds.append("other validation images")
@@ -58,6 +54,16 @@ def compare_two(first: Summary, second: Summary, *, smallest: float = SMALLEST, 
         text = f"{found.sentence.rstrip('.')}; but these runs are not finished, so this is no verdict."
         found = replace(found, strength="cannot tell", sentence=text)
     return found
+
+
+def difference(first: Summary, second: Summary, names: tuple[str, str], *, smallest: float = SMALLEST, lab: Noise = NO_NOISE) -> Observation:
+    """Return what the numbers of two experiments say, whatever differs between them: for settings as a whole. Both have a finished epoch.
+
+    `names` is what the sentence calls them.
+    """
+    several_seeds = max(len(first.counted), len(second.counted)) > 1
+    found = _by_seeds(first, second, names, smallest / 100, lab) if several_seeds else _by_images(first, second, names, smallest / 100, lab)
+    return replace(found, caveats=(*found.caveats, *_reservations(first, second)))
 
 
 def compare_all(pairs_of: Sequence[tuple[Summary, Summary]], *, smallest: float = SMALLEST, others: Sequence[Summary] = ()) -> list[Observation]:

@@ -10,9 +10,13 @@ Strengths, from least to most that is claimed:
     equivalent   the difference is smaller than the smallest that matters, shown by an interval and not by a test that found nothing
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
+
+from ..core import numbers
 
 Strength = Literal["cannot tell", "observed", "suggestive", "supported", "strong", "equivalent"]
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)
@@ -47,25 +51,45 @@ def details(found: Observation) -> str:
     """Return what an observation rests on as one line: estimate, interval, test, runs, records, reservations."""
     parts = []
     if found.estimate is not None:
-        text = f"{_figure(found.estimate)} {found.unit}".strip()
-        parts.append(text + (f" (95 % interval {_figure(found.interval[0])} to {_figure(found.interval[1])})" if found.interval else ""))
+        text = f"{_figure(found.estimate, found.unit)} {found.unit}".strip()
+        known = found.interval is not None and all(map(math.isfinite, found.interval))
+        parts.append(text + (f" (95 % interval {' to '.join(_figure(x, found.unit) for x in found.interval or ())})" if known else ""))
     if found.test:
         parts.append(found.test + (f", p {p_text(found.p)}" if found.p is not None else ""))
     if found.p_holm is not None and found.p is not None and found.p_holm > found.p:
         parts.append(f"p {p_text(found.p_holm)} after Holm's correction for the claims of this entry")
     if found.n:
-        same = len(set(found.n)) == 1
-        parts.append(f"n = {found.n[0]}" + (" each" if len(found.n) > 1 else "") if same else "n = " + ", ".join(map(str, found.n)))
-    parts += [f"rests on {'; '.join(found.evidence)}"] if found.evidence else []
+        alike = f"n = {found.n[0]}" + (" each" if len(found.n) > 1 else "")
+        parts.append(alike if len(set(found.n)) == 1 else "n = " + ", ".join(map(str, found.n)))
+    parts += [f"rests on {_together(found.evidence)}"] if found.evidence else []
     parts += list(found.caveats)
     return "; ".join(parts) + "." if parts else ""
 
 
-def _figure(value: float) -> str:
-    """Return a number for a person: two decimals where these say something, more digits for what is small."""
-    if value == 0 or 0.095 <= abs(value) < 1000:
-        return f"{value:.2f}".replace("-", "−")
-    return f"{value:,.0f}".replace("-", "−") if abs(value) >= 1000 else f"{value:.2g}".replace("-", "−")
+_EVIDENCE = re.compile(r"(e\d+) (seed \d+), (.*)")
+
+
+def _together(evidence: Sequence[str]) -> str:
+    """Return evidence with the experiments that it names alike put together: `e0015-e0018 seed 42, last epochs`."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for text in evidence:
+        match = _EVIDENCE.fullmatch(text)
+        told.setdefault((match[2], match[3]) if match else (text, ""), []).append(match[1] if match else "")
+    by_experiments: dict[tuple[str, str], list[str]] = {}
+    for (run, what), names in told.items():
+        by_experiments.setdefault((numbers.show(names) if names[0] else "", what), []).append(run)
+    texts = []
+    for (names_text, what), who in by_experiments.items():
+        whose = who[0] if len(who) == 1 else "seeds " + ", ".join(w.removeprefix("seed ") for w in who)
+        texts.append(f"{names_text} {whose}, {what}" if names_text else "; ".join(who))
+    return "; ".join(texts)
+
+
+def _figure(value: float, unit: str) -> str:
+    """Return a number for a person: whole epochs and runs, learning rates with two digits, the rest with two decimals."""
+    form = ".0f" if unit.startswith(("epochs", "runs", "stops")) else ".2g" if unit == "learning rate" else ".2f"
+    text = format(value, form)
+    return text.replace("-", "−") if "e" not in text else text
 
 
 def p_text(p: float) -> str:

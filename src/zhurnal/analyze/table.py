@@ -275,8 +275,8 @@ def latex(table: Table) -> str:
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
-def to_json(table: Table) -> str:
-    """Return a table as JSON: values to compute with, texts as shown, and the caption."""
+def to_json(table: Table, **more: Any) -> str:
+    """Return a table as JSON: values to compute with, texts as shown, the caption, and `more`."""
 
     def plain(value: Any) -> Any:
         return {"mean": value.mean, "sd": value.sd, "n": value.n, "values": list(value.values)} if isinstance(value, Spread) else value
@@ -289,7 +289,7 @@ def to_json(table: Table) -> str:
         }
         for r in table.rows
     ]
-    whole = {"columns": table.columns, "headings": table.headings, "rows": rows, "caption": table.caption}
+    whole = {"columns": table.columns, "headings": table.headings, "rows": rows, "caption": table.caption} | more
     return orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
 
 

@@ -6,7 +6,7 @@ A `ZhurnalError` is printed and ends with status 2; Ctrl-C with 130; anything el
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -258,6 +258,8 @@ def diff(ctx: click.Context, first: str, second: str) -> None:
 @cli.command()
 @click.argument("experiments")
 @click.option("--format", "form", type=click.Choice(["table", "markdown", "csv", "latex", "json"]), default="table", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the table and all observations with their evidence as JSON: short for --format json.")
+@click.option("--observations/--no-observations", "observe", default=True, show_default=True, help="Say what the runs support, with its strength.")
 @click.option("--columns", help="Columns, separated by commas; `--columns help` lists them.")
 @click.option(
     "--diff", "against", type=click.Choice(["rows", "parent"]), default="rows", show_default=True, help="Tell rows apart, or from their parents."
@@ -268,12 +270,12 @@ def diff(ctx: click.Context, first: str, second: str) -> None:
     "Without it, three for a table (val_acc_epoch, train_loss_iter, train_val_acc_epoch) and none for other formats.",
 )
 @click.pass_context
-def compare(ctx: click.Context, experiments: str, form: str, columns: str | None, against: Literal["rows", "parent"], figures: str | None) -> None:
-    """Compare experiments: the table, and figures in journal/fig."""
+def compare(ctx: click.Context, /, experiments: str, as_json: bool, **options: Any) -> None:
+    """Compare experiments: the table, what can be said and how strongly, and figures in journal/fig."""
     from .showing import show_comparison
 
     lab = _lab(ctx)
-    show_comparison(lab, lab.select(experiments), form=form, columns=columns, against=against, figures=figures)
+    show_comparison(lab, lab.select(experiments), **options | ({"form": "json"} if as_json else {}))
 
 
 @cli.command()

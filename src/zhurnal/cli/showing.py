@@ -89,9 +89,9 @@ def _value(value: Any) -> str:
 
 
 def show_comparison(
-    lab: Lab, names: Sequence[str], *, form: str, columns: str | None, against: Literal["rows", "parent"], figures: str | None
+    lab: Lab, names: Sequence[str], *, form: str, columns: str | None, against: Literal["rows", "parent"], figures: str | None, observe: bool = True
 ) -> None:
-    """Print the comparison of experiments, and draw figures when asked."""
+    """Print the comparison of experiments and what can be said of them, and draw figures when asked."""
     from ..analyze import table
 
     if columns == "help":
@@ -104,8 +104,14 @@ def show_comparison(
         print_table(found.headings, found.cells, right=found.right, shrink=(1,))
         for line in found.caption:
             click.echo(line)
+        if observe:
+            print_observations(lab, names)
+    elif form == "json":
+        from ..analyze import observation
+
+        click.echo(table.to_json(found, observations=observation.plain(lab.observations(names)) if observe else []), nl=False)
     else:
-        text = {"markdown": table.markdown, "csv": table.csv, "latex": table.latex, "json": table.to_json}[form](found)
+        text = {"markdown": table.markdown, "csv": table.csv, "latex": table.latex}[form](found)
         click.echo(text, nl=not text.endswith("\n"))
     if figures is None:
         figures = "val_acc_epoch,train_loss_iter,train_val_acc_epoch" if form == "table" else "none"
@@ -117,6 +123,26 @@ def show_comparison(
         for path in drawn:
             if path.suffix == ".png":
                 click.echo(f"{os.path.relpath(path)} (and .svg)", err=True)
+
+
+MOST_OBSERVED = 50  # experiments: of more, sentences about each would fill screens
+
+
+def print_observations(lab: Lab, names: Sequence[str]) -> None:
+    """Print the strongest of what can be said of experiments, with its strength; all of it is in the JSON."""
+    from ..analyze import observations
+
+    if len(names) > MOST_OBSERVED:
+        return
+    found = lab.observations(names)
+    told = observations.strongest(found)
+    if told:
+        click.echo("\nwhat can be said")
+        width = max(len(o.strength) for o in told)
+        for o in told:
+            click.echo(f"  {o.strength:<{width}}  {printable(o.sentence, 1000)}")
+        more = len(found) - len(told)
+        click.echo(f"evidence{f', and {more} more,' if more else ''} with --json")
 
 
 def list_settings(section: str | None) -> None:

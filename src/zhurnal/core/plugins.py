@@ -17,6 +17,7 @@ GROUPS = {
     "optimizer": "zhurnal.optimizers",
     "loss": "zhurnal.losses",
     "transform": "zhurnal.transforms",
+    "observation": "zhurnal.observations",
 }
 _found: dict[tuple[str, str, tuple[str, ...]], "Plugin"] = {}
 

@@ -146,6 +146,23 @@ def insert(parts: Sequence[Part], names: Sequence[str], *, after: str) -> list[P
     return parse(page, "page", have | set(names))
 
 
+def insert_under(parts: Sequence[Part], name: str, *, heading: str) -> list[Part]:
+    """Return the parts with an empty block `name`, where it is not there yet, under the line `heading` of the prose, or at the end without one."""
+    if any(isinstance(p, Block) and p.name == name for p in parts):
+        return list(parts)
+    text = f"\n<!-- zhurnal:begin {name} -->\n<!-- zhurnal:end {name} -->\n"
+    for i, part in enumerate(parts):
+        if isinstance(part, Block):
+            continue
+        before = ""
+        for line in part.text.splitlines(keepends=True):
+            before += line
+            if line.rstrip() == heading:
+                page = render(parts[:i]) + before + text + part.text[len(before) :] + render(parts[i + 1 :])
+                return parse(page, "page", {p.name for p in parts if isinstance(p, Block)} | {name})
+    return parse(render(parts) + text, "page", {p.name for p in parts if isinstance(p, Block)} | {name})
+
+
 @dataclass(frozen=True)
 class Updated:
     """A page with its blocks brought up to date."""

@@ -16,7 +16,7 @@ from ..core import numbers
 from ..core.errors import JournalError
 from ..core.text import count, duration, escape_markdown, percent
 from ..store.lab import Lab
-from . import blocks, journal, pages
+from . import blocks, journal, observed, pages
 from . import results as results_of
 
 FEW = 4  # of so many experiments, training curves are drawn too
@@ -51,7 +51,8 @@ def write(lab: Lab, names: Sequence[str], *, add: Sequence[str] = (), force: boo
     Args:
         lab: the lab.
         names: experiments; the entry's file is named after them.
-        add: blocks of `results.OPTIONAL` to put on the page, behind the figures; once there, they are kept up to date like the others.
+        add: blocks of `results.OPTIONAL` to put on the page, behind the figures (observations under their heading); once there, they are kept up to
+            date like the others.
         force: overwrite blocks that were edited by hand.
 
     Raises:
@@ -68,25 +69,32 @@ def write(lab: Lab, names: Sequence[str], *, add: Sequence[str] = (), force: boo
     parts = blocks.parse(before, path.name, (*BLOCKS, *results_of.OPTIONAL)) if before is not None else []
     index = journal.prepare(lab)  # also reads its markers before anything is written
     drawn = tuple(figures.draw_all(told, kinds_for(told), lab.journal / "fig"))
-    contents = contents_of(told, BLOCKS)
+    contents = contents_of(told, lab, BLOCKS)
     overlaps: tuple[str, ...] = ()
     if before is None:
-        parts, overlaps = blocks.parse(new_page(told, contents), path.name, BLOCKS), _overlaps(lab, {s.name for s in told})
-    parts = blocks.insert(parts, [name for name in results_of.OPTIONAL if name in add], after="figures")
-    more = [p.name for p in parts if isinstance(p, blocks.Block) and p.name in results_of.OPTIONAL]
+        contents |= contents_of(told, lab, [observed.NAME])
+        parts, overlaps = blocks.parse(new_page(told, contents), path.name, contents), _overlaps(lab, {s.name for s in told})
+    parts = blocks.insert(parts, [name for name in results_of.OPTIONAL if name in add and name != observed.NAME], after="figures")
+    if observed.NAME in add:
+        parts = blocks.insert_under(parts, observed.NAME, heading=observed.HEADING)
+    there = {p.name: p for p in parts if isinstance(p, blocks.Block)}
+    more = [name for name in there if name in results_of.OPTIONAL and name not in contents]
     results_of.draw(told, lab, more)
-    contents |= contents_of(told, more)
+    contents |= contents_of(told, lab, more)
+    if observed.NAME in there and observed.rests_on_more(there[observed.NAME].body, contents[observed.NAME]):
+        del contents[observed.NAME]
+        overlaps += (f"{path.name}: block '{observed.NAME}' is kept: it rests on per-image results, which are not here (they are not kept in git)",)
     updated = blocks.update(parts, contents, path.name, force=force)
     changed = pages.write(path, before, blocks.render(updated.parts))
     listed = journal.write(lab, index, force=force)
     return Written(path, changed, overlaps + updated.notes + listed.notes, updated.kept + listed.kept, updated.absent, drawn)
 
 
-def contents_of(told: Sequence[Summary], names: Iterable[str]) -> dict[str, str]:
+def contents_of(told: Sequence[Summary], lab: Lab, names: Iterable[str]) -> dict[str, str]:
     """Return what the records say in each of these blocks; nothing is drawn or written."""
     source = f"\n\n<!-- from {summary.sources(told)}; zhurnal {__version__} -->"
-    make = BLOCKS | results_of.OPTIONAL
-    return {name: make[name](told).rstrip() + source for name in names}
+    made = {name: BLOCKS[name](told) if name in BLOCKS else results_of.OPTIONAL[name](told, lab) for name in names}
+    return {name: text.rstrip() + source for name, text in made.items()}
 
 
 def _overlaps(lab: Lab, names: set[str]) -> tuple[str, ...]:
@@ -115,7 +123,8 @@ def new_page(told: Sequence[Summary], contents: dict[str, str]) -> str:
             made["results"],
             made["table"],
             made["figures"],
-            "## Observations\n",
+            f"{observed.HEADING}\n",
+            made[observed.NAME],
             "<!-- What do the table and the curves show? -->\n",
             "## Weirdness\n",
             "<!-- What was not as expected? -->\n",
@@ -308,4 +317,4 @@ def parse_entry(text: str, file: str = "entry") -> list[blocks.Part]:
     Raises:
         JournalError: markers do not fit together.
     """
-    return blocks.parse(text, file, BLOCKS)
+    return blocks.parse(text, file, (*BLOCKS, *results_of.OPTIONAL))

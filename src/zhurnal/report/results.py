@@ -1,4 +1,4 @@
-"""Blocks of an entry that are there on request: accuracy by class, confusion, calibration, the surest mistakes."""
+"""Blocks of an entry that are made from more than its summaries: observations, and on request accuracy by class, confusion, calibration, mistakes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -11,6 +11,7 @@ from ..analyze.summary import Summary
 from ..core.errors import JournalError, LabError
 from ..core.text import did_you_mean, escape_markdown, list_names, percent, printable
 from ..store.lab import Lab
+from . import observed
 
 NUM_MISTAKES = 12
 
@@ -66,7 +67,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(escape_markdown(c) for c in row) + " |" for row in rows)])
 
 
-def classes(told: Sequence[Summary]) -> str:
+def classes(told: Sequence[Summary], lab: Lab) -> str:
     """Return the accuracy of each class."""
 
     def make(found: Predictions) -> str:
@@ -79,7 +80,7 @@ def classes(told: Sequence[Summary]) -> str:
     return _each(told, "classes", make)
 
 
-def confusion(told: Sequence[Summary]) -> str:
+def confusion(told: Sequence[Summary], lab: Lab) -> str:
     """Return the pairs that are mixed up most, and the matrix as a figure."""
 
     def make(found: Predictions) -> str:
@@ -89,7 +90,7 @@ def confusion(told: Sequence[Summary]) -> str:
     return _each(told, "confusion", make)
 
 
-def calibration(told: Sequence[Summary]) -> str:
+def calibration(told: Sequence[Summary], lab: Lab) -> str:
     """Return how well confidence tells accuracy."""
 
     def make(found: Predictions) -> str:
@@ -103,7 +104,7 @@ def calibration(told: Sequence[Summary]) -> str:
     return _each(told, "calibration", make)
 
 
-def mistakes(told: Sequence[Summary]) -> str:
+def mistakes(told: Sequence[Summary], lab: Lab) -> str:
     """Return the wrong answers that each network was surest of."""
 
     def make(found: Predictions) -> str:
@@ -113,9 +114,10 @@ def mistakes(told: Sequence[Summary]) -> str:
     return _each(told, "mistakes", make)
 
 
-OPTIONAL: dict[str, Callable[[Sequence[Summary]], str]] = {
+OPTIONAL: dict[str, Callable[[Sequence[Summary], Lab], str]] = {
     "classes": classes,
     "confusion": confusion,
     "calibration": calibration,
     "mistakes": mistakes,
+    observed.NAME: observed.block,
 }

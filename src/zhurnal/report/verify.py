@@ -22,7 +22,7 @@ from ..core.text import printable
 from ..store.lab import Lab
 from ..store.runs import Run
 from ..store.view import View, look
-from . import blocks, claims, entry, journal, pages, prose, repeats
+from . import blocks, claims, entry, journal, observed, pages, prose, repeats
 from . import results as results_of
 from .problems import Problem, Verified, ordered
 
@@ -108,11 +108,15 @@ class Verification:
                 self.problems.append(Problem(page.file, 0, "entry", f"{text}: rename the page after the experiments it is about"))
         unknown = self._without_predictions(told or ())
         for block in there:
-            if page.names and told and block.name in results_of.OPTIONAL and unknown:
-                text = f"block '{block.name}' is not checked: the predictions of {numbers.show(unknown)} are not here"
-                self.notes.append(Problem(page.file, block.line, "block", text))
-            elif page.names and told:
-                self._check_block(page, block, entry.contents_of(told, [block.name])[block.name], f"zhurnal write {numbers.show(page.names)}")
+            if page.names and told:
+                content = entry.contents_of(told, self.lab, [block.name])[block.name]
+                if unknown and _of_predictions(block, content):
+                    text = f"block '{block.name}' is not checked: the predictions of {numbers.show(unknown)} are not here"
+                    self.notes.append(Problem(page.file, block.line, "block", text))
+                    if block.edited:
+                        self.problems.append(Problem(page.file, block.line, "edited", f"block '{block.name}' was edited by hand"))
+                else:
+                    self._check_block(page, block, content, f"zhurnal write {numbers.show(page.names)}")
             elif not page.names:
                 with suppress(ZhurnalError):  # an experiment that cannot be read is reported elsewhere
                     names = numbers.show(n for _, found in journal.entries(self.lab) for n in found) if journal.entries(self.lab) else "e0001"
@@ -256,6 +260,13 @@ class Verification:
             names = numbers.parse(part)
             text = f"{part} ran and {'is' if len(names) == 1 else 'are'} in no entry of the journal: `zhurnal write {part}`"
             self.problems.append(Problem(f"experiments/{names[0]}.yaml", 0, "entry", text))
+
+
+def _of_predictions(block: blocks.Block, content: str) -> bool:
+    """Return whether a block was made from predictions, so that without them it says something else; `content` is what it would say."""
+    if block.name == observed.NAME:
+        return observed.rests_on_more(block.body, content)
+    return block.name in results_of.OPTIONAL and blocks.difference(block, content) is not None
 
 
 def _record_problems(run: Run, folder: str) -> list[Problem]:

@@ -150,6 +150,12 @@ def test_power_at_no_difference_is_the_error_rate_and_grows_to_one():
     assert seeds.seeds_needed(1.0, 0.001) is None
 
 
+def test_whether_pairing_helps_is_pearsons_test():
+    a, b = RANDOM.normal(0, 1, 8), RANDOM.normal(0, 1, 8)
+    assert seeds.correlation_p(a, b) == pytest.approx(scipy_stats.pearsonr(a, b, alternative="greater").pvalue)
+    assert seeds.correlation_p([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) == 1.0
+
+
 def test_holm():
     assert several.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert several.holm([0.6, 0.9]) == [1.0, 1.0]

@@ -52,7 +52,7 @@ def only(found: Verified) -> Problem:
 def test_a_clean_journal_holds(lab: Lab) -> None:
     found = verify(lab)
     assert found.holds, [str(p) for p in found.problems]
-    assert (found.counts["entries"], found.counts["blocks"], found.counts["figures"], found.counts["records"]) == (3, 16, 6, 7)
+    assert (found.counts["entries"], found.counts["blocks"], found.counts["figures"], found.counts["records"]) == (3, 19, 6, 7)
     assert found.notes == ()
     before = {p: p.read_bytes() for p in lab.folder.rglob("*") if p.is_file() and ".zhurnal" not in p.parts}
     verify(lab)
@@ -175,9 +175,15 @@ def test_figures_that_no_page_shows_are_noted_only(lab: Lab) -> None:
 
 def test_a_block_of_predictions_that_are_not_here_is_noted(lab: Lab) -> None:
     entry.write(lab, ["e0006"], add=["classes"])
+    text = page(lab, "e0006").read_text()
+    (block,) = [p for p in entry.parse_entry(text) if isinstance(p, blocks.Block) and p.name == "classes"]
+    made_elsewhere = "\nOf 500 airplanes 300 are right.\n\n"
+    page(lab, "e0006").write_text(text.replace(block.body, made_elsewhere).replace(block.sha, blocks.digest(made_elsewhere)))
     found = verify(lab)
     assert found.holds
     assert "block 'classes' is not checked: the predictions of e0006 are not here" in found.notes[0].text
+    edit(page(lab, "e0006"), "300 are right", "400 are right")
+    assert only(verify(lab)).text == "block 'classes' was edited by hand"
 
 
 # --- links ---
@@ -334,12 +340,12 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, s
 def test_exit_status_text_and_json(lab: Lab, capsys, monkeypatch) -> None:
     monkeypatch.chdir(lab.folder)
     status, out, _ = command(capsys, "verify")
-    assert (status, out) == (0, "all holds: 3 entries, 16 blocks, 6 figures, 0 sentences, 9 links, 7 records\n")
+    assert (status, out) == (0, "all holds: 3 entries, 19 blocks, 6 figures, 0 sentences, 9 links, 7 records\n")
     line = edit(page(lab), "| e0001 |", "| e0001! |")
     status, out, _ = command(capsys, "verify", "e0001")
     assert status == 1
     assert out.startswith(f"journal/e0001-e0002.md:{line}: block 'table' was edited by hand")
-    assert out.splitlines()[-1].startswith("1 thing in 1 file does not hold, of 1 entry, 5 blocks")
+    assert out.splitlines()[-1].startswith("1 thing in 1 file does not hold, of 1 entry, 6 blocks")
     status, out, _ = command(capsys, "verify", "--json")
     told = json.loads(out)
     assert (status, told["holds"], told["problems"][0]["line"]) == (1, False, line)

@@ -56,11 +56,11 @@ class Paired:
 
 def mcnemar(first_N: Bools, second_N: Bools) -> Paired:
     """Return the comparison of two networks by which of the same N images each gets right (McNemar 1947, exact)."""
-    from scipy.stats import binomtest
+    from scipy.special import bdtr
 
     only_first, only_second = int((first_N & ~second_N).sum()), int((~first_N & second_N).sum())
     both = only_first + only_second
-    p = float(binomtest(min(only_first, only_second), both, 0.5).pvalue) if both else 1.0
+    p = min(1.0, 2 * float(bdtr(min(only_first, only_second), both, 0.5))) if both else 1.0
     return Paired(len(first_N), only_first, only_second, p)
 
 

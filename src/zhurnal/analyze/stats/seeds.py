@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
-from statistics import fmean, variance
+from statistics import correlation, fmean, variance
 
 MOST_PERMUTATIONS = 20_000
 
@@ -25,17 +25,17 @@ class Difference:
     @property
     def p(self) -> float:
         """Two-sided p-value of no difference."""
-        from scipy.stats import t
+        from scipy.special import stdtr
 
         if self.se == 0:
             return 1.0 if self.estimate == 0 else 0.0
-        return float(2 * t.sf(abs(self.estimate) / self.se, self.df))
+        return float(2 * stdtr(self.df, -abs(self.estimate) / self.se))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return an interval of the difference."""
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
-        half = float(t.ppf(0.5 + level / 2, self.df)) * self.se
+        half = float(stdtrit(self.df, 0.5 + level / 2)) * self.se
         return self.estimate - half, self.estimate + half
 
     def within(self, margin: float) -> bool:
@@ -81,11 +81,12 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Difference:
 
 def correlation_p(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the one-sided p-value of a positive correlation of paired values: whether pairing by seed helps."""
-    from scipy.stats import pearsonr
+    from scipy.special import stdtr
 
     if len(first) < 3 or variance(first) == 0 or variance(second) == 0:
         return 1.0
-    return float(pearsonr(first, second, alternative="greater").pvalue)
+    r = min(1.0, correlation(first, second))
+    return float(stdtr(len(first) - 2, -r * math.sqrt((len(first) - 2) / (1 - r * r)))) if r < 1 else 0.0
 
 
 SHRINK_DF = 8  # the rest of the lab counts for at most so many degrees of freedom
@@ -106,12 +107,12 @@ def moderated(first: Sequence[float], second: Sequence[float], lab: Noise, least
 
 
 def _moderated(first: Sequence[float], second: Sequence[float], lab: Noise) -> Difference:
-    from scipy.stats import f
+    from scipy.special import fdtrc
 
     own = pool([first, second])
     estimate = fmean(second) - fmean(first)
     share = math.sqrt(1 / len(first) + 1 / len(second))
-    if own.known and lab.known and (lab.sd == 0 or f.sf((own.sd / lab.sd) ** 2, own.df, lab.df) < UNLIKE):
+    if own.known and lab.known and (lab.sd == 0 or fdtrc(own.df, lab.df, (own.sd / lab.sd) ** 2) < UNLIKE):
         return welch(first, second) if min(len(first), len(second)) > 1 else Difference(estimate, own.sd * share, own.df, "t test")
     if not lab.known:
         if min(len(first), len(second)) > 1:
@@ -183,18 +184,18 @@ def probability_of_better(first: Sequence[float], second: Sequence[float]) -> tu
 
 def power(n: int, sd: float, difference: float, alpha: float = 0.05) -> float:
     """Return the chance that a two-sided t test of n against n seeds sees a true difference."""
-    from scipy.stats import nct, t
+    from scipy.special import nctdtr, stdtrit
 
     if n < 2:
         return 0.0
     if sd == 0:
         return 1.0 if difference else alpha
     df, shift = 2 * (n - 1), abs(difference) / sd * math.sqrt(n / 2)
-    critical = float(t.ppf(1 - alpha / 2, df))
+    critical = float(stdtrit(df, 1 - alpha / 2))
     if shift > 30:  # nothing is in doubt there, and scipy's distribution ends
         return 1.0
-    other_side = float(nct.cdf(-critical, df, shift)) if shift < 5 else 0.0  # scipy gives NaN where it is next to nothing
-    return float(nct.sf(critical, df, shift)) + other_side
+    other_side = float(nctdtr(df, shift, -critical)) if shift < 5 else 0.0  # scipy gives NaN where it is next to nothing
+    return 1.0 - float(nctdtr(df, shift, critical)) + other_side
 
 
 def seeds_needed(sd: float, difference: float, *, alpha: float = 0.05, chance: float = 0.8, most: int = 1000) -> int | None:
