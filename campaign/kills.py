@@ -122,6 +122,7 @@ class Trials:
 
     def __init__(self, tally: Tally) -> None:
         self.tally, self.context = tally, labs.fork_server()
+        self.names = tally.random.sample(list(VARIANTS), min(len(VARIANTS), 1 + tally.wanted // 10))  # few trials: few variants
         self.good: dict[str, labs.Outcome] = {}
 
     def undisturbed(self, name: str) -> labs.Outcome:
@@ -135,7 +136,7 @@ class Trials:
 
     def run(self, kills: int, disturb: Callable[[Lab, int], tuple[str, int]]) -> None:
         """Run one experiment, disturbed up to `kills` times; `disturb` gets its number and returns what it did and how the process ended."""
-        name = self.tally.random.choice(list(VARIANTS))
+        name = self.tally.random.choice(self.names)
         good, did = self.undisturbed(name), []
         with self.tally.place() as folder:
             lab = labs.make_lab(folder / "lab", variant(self.tally.folder, name))
