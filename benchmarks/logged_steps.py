@@ -34,18 +34,21 @@ Step = Callable[[int, float, float], object]  # step from 1, loss, learning rate
 @contextmanager
 def zhurnal(folder: Path, tensorboard: bool) -> Iterator[Step]:
     """Log as training does."""
+    from zhurnal.store.keeper import Keeper
     from zhurnal.store.record import Record
     from zhurnal.train.board import Board
     from zhurnal.train.log import Log
-    from zhurnal.train.watch import Silent
+    from zhurnal.train.watch import Guarded, Silent
 
+    keeper = Keeper(folder)
     with (
-        Record(folder / "record.jsonl", resumed=True) as record,
-        Record(folder / "events.jsonl") as events,
-        Board(folder / "tensorboard", tensorboard) as board,
+        Record(folder / "record.jsonl", resumed=True, keeper=keeper) as record,
+        Record(folder / "events.jsonl", keeper=keeper) as events,
+        Board(folder / "tensorboard", tensorboard, keeper) as board,
     ):
-        log = Log(folder, record, events, board, Silent())
-        yield lambda step, loss, lr: log.row({"kind": "iter", "step": step, "epoch": 1, "loss": loss, "lr": lr})
+        log = Log(folder, record, events, board, keeper, Guarded(Silent(), keeper))
+        with keeper.running(log.warn):
+            yield lambda step, loss, lr: log.row({"kind": "iter", "step": step, "epoch": 1, "loss": loss, "lr": lr})
 
 
 def zhurnal_left(folder: Path) -> int:
