@@ -38,17 +38,17 @@ def zhurnal(folder: Path, tensorboard: bool) -> Iterator[Step]:
     from zhurnal.store.record import Record
     from zhurnal.train.board import Board
     from zhurnal.train.log import Log
-    from zhurnal.train.watch import Silent
+    from zhurnal.train.watch import Guarded, Silent
 
     keeper = Keeper(folder)
     with (
         Record(folder / "record.jsonl", resumed=True, keeper=keeper) as record,
         Record(folder / "events.jsonl", keeper=keeper) as events,
         Board(folder / "tensorboard", tensorboard, keeper) as board,
-        keeper.running(print),
     ):
-        log = Log(folder, record, events, board, keeper, Silent())
-        yield lambda step, loss, lr: log.row({"kind": "iter", "step": step, "epoch": 1, "loss": loss, "lr": lr})
+        log = Log(folder, record, events, board, keeper, Guarded(Silent(), keeper))
+        with keeper.running(log.warn):
+            yield lambda step, loss, lr: log.row({"kind": "iter", "step": step, "epoch": 1, "loss": loss, "lr": lr})
 
 
 def zhurnal_left(folder: Path) -> int:

@@ -21,12 +21,12 @@ ROWS = (
     Row(
         "kills",
         "SIGKILL in training, at any moment: goes on to the same record, weights, optimizer, average, random state",
-        (8, 300, 1000),
+        (6, 300, 1000),
         kills.kills,
     ),
     Row("double", "SIGKILL again while it recovers, up to five times: the same", (4, 50, 200), kills.double),
     Row("signals", "SIGTERM, SIGINT, SIGSTOP and SIGCONT: the same, and its state is true", (3, 50, 200), kills.signals),
-    Row("writers", "SIGKILL of a process that writes rows: each row is there whose call had returned", (100, 2000, 10_000), kills.writers),
+    Row("writers", "SIGKILL of a process that writes rows: each row is there whose call had returned", (40, 2000, 10_000), kills.writers),
     Row(
         "torn",
         "record cut at any byte of its last three lines, or with a tail of garbage: all whole lines read, damage told",
@@ -37,7 +37,7 @@ ROWS = (
     Row(
         "calls",
         "a call that writes fails (full, quota, I/O error, read-only): training goes on, told in 2 s, same record",
-        (16, 700, 4000),
+        (12, 700, 4000),
         disks.calls,
     ),
     Row("full", "a real file system fills up while training, and has room again: the same", (1, 20, 200), disks.full),

@@ -33,7 +33,7 @@ from .schedulers import lr_at
 from .setup import Parts
 from .state import Position
 from .step import Evaluation, evaluate, train_step
-from .watch import Silent, Watcher
+from .watch import Guarded, Silent, Watcher
 
 # How many threads PyTorch takes by itself; read before any run sets another number.
 _NUM_THREADS = torch.get_num_threads()
@@ -83,6 +83,7 @@ def run(
         torch.set_num_threads(threads)
         tuning.keep_memory()
         keeper = Keeper(home, holds)
+        watcher = Guarded(watcher, keeper)
         events = stack.enter_context(Record(home / "events.jsonl", keeper=keeper))
         try:
             parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)

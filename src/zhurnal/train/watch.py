@@ -1,8 +1,10 @@
 """Who watches a run: the command line draws bars, a test counts, a notebook may do nothing. A run never waits for its watcher."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from ..core.records import Row
+from ..store.keeper import Keeper
 
 
 class Watcher(Protocol):
@@ -24,7 +26,7 @@ class Watcher(Protocol):
         """What the run does now: `training`, `validating`, ..."""
 
     def note(self, text: str) -> None:
-        """Something a person should know."""
+        """Something a person should know. Trouble with the disk is told from a thread of its own."""
 
 
 class Silent:
@@ -47,3 +49,45 @@ class Silent:
 
     def note(self, text: str) -> None:
         """See Watcher."""
+
+
+class Guarded:
+    """Tells another watcher. Where that cannot write (its file is on the full disk, its terminal is gone), the run goes on, and its events say so."""
+
+    def __init__(self, watcher: Watcher, keeper: Keeper) -> None:
+        self.watcher, self.keeper = watcher, keeper
+
+    def _tell(self, call: Callable[..., None], *values: Any) -> None:
+        try:
+            call(*values)
+        except OSError as error:
+            self.keeper.trouble(PRINTED, error)
+        else:
+            self.keeper.fine(PRINTED)
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        """See Watcher."""
+        self._tell(self.watcher.progress, task, done, total)
+
+    def begin(self, experiment: str, seed: int, epochs: int, batches: int, epoch: int, batch: int) -> None:
+        """See Watcher."""
+        self._tell(self.watcher.begin, experiment, seed, epochs, batches, epoch, batch)
+
+    def step(self, epoch: int, batch: int, images: int, lr: float) -> None:
+        """See Watcher."""
+        self._tell(self.watcher.step, epoch, batch, images, lr)
+
+    def row(self, row: Row) -> None:
+        """See Watcher."""
+        self._tell(self.watcher.row, row)
+
+    def phase(self, name: str) -> None:
+        """See Watcher."""
+        self._tell(self.watcher.phase, name)
+
+    def note(self, text: str) -> None:
+        """See Watcher."""
+        self._tell(self.watcher.note, text)
+
+
+PRINTED = "what the run prints"

@@ -569,3 +569,16 @@ def test_a_checkpoint_of_another_network_is_told_and_the_one_before_is_used(lab)
     run = lab.run("e0002")
     assert any(newest.name in w and "of another network" in w for w in run.warnings)
     assert (run.folder / "record.jsonl").read_bytes() == (undisturbed.folder / "record.jsonl").read_bytes()
+
+
+def test_a_watcher_that_cannot_write_does_not_end_the_run(lab):
+    class Full(Silent):
+        def row(self, row) -> None:
+            raise OSError(28, "No space left on device")
+
+        note = row
+
+    lab.new(QUICK)
+    run = lab.run("e0001", watcher=Full())
+    assert run.finished
+    assert any("what the run prints cannot be written: No space left on device" in w for w in run.warnings)
