@@ -6,7 +6,6 @@ A `ZhurnalError` is printed and ends with status 2; Ctrl-C with 130; anything el
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -14,7 +13,9 @@ import click
 from .. import __version__
 from ..core.errors import Interrupted, ZhurnalError
 from ..core.text import did_you_mean
+from . import tidying
 from .words import changes as _changes
+from .words import from_here as _from_here
 from .words import question as _question
 from .words import window as _window
 
@@ -95,16 +96,7 @@ def _lab(ctx: click.Context) -> "Lab":
     from ..api import Lab
 
     folder = ctx.find_root().obj
-    return Lab(folder) if folder else Lab(Lab.find().folder)
-
-
-def _from_here(lab: "Lab", changes: dict[str, Any]) -> dict[str, Any]:
-    """Return changes with paths of data and weights as seen from the lab; on the command line they are given from where one stands."""
-    for key in ("data", "data.path", "model.weights"):
-        text = changes.get(key)
-        if isinstance(text, str) and not Path(text).is_absolute() and not (lab.folder / text).exists() and Path(text).exists():
-            changes[key] = f"{os.path.relpath(Path(text).resolve(), lab.folder)}{'/' if key == 'data' else ''}"
-    return changes
+    return tidying.whole(Lab(folder) if folder else Lab(Lab.find().folder))
 
 
 @cli.command()
@@ -396,3 +388,7 @@ def settings(section: str | None) -> None:
     from .showing import list_settings
 
     list_settings(section)
+
+
+for _command in tidying.COMMANDS:
+    cli.add_command(_command)

@@ -1,10 +1,15 @@
 """How the words of a command line are taken apart."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from ..store.lab import Lab
 
 # Settings whose value is a list: there, a list is one value of a sweep.
 LISTS = ("betas", "seeds", "transform", "milestones", "class_weights")
@@ -92,3 +97,12 @@ def question(function: Callable[..., Any]) -> Callable[..., Any]:
         help="Start from its last checkpoint: weights and optimizer. none: from nothing.",
     )(function)
     return click.option("--from", "parent", metavar="EXPERIMENT", help="The experiment it differs from.")(function)
+
+
+def from_here(lab: "Lab", changes: dict[str, Any]) -> dict[str, Any]:
+    """Return changes with paths of data and weights as seen from the lab; on the command line they are given from where one stands."""
+    for key in ("data", "data.path", "model.weights"):
+        text = changes.get(key)
+        if isinstance(text, str) and not Path(text).is_absolute() and not (lab.folder / text).exists() and Path(text).exists():
+            changes[key] = f"{os.path.relpath(Path(text).resolve(), lab.folder)}{'/' if key == 'data' else ''}"
+    return changes

@@ -79,6 +79,20 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
+def size(num_bytes: int) -> str:
+    """Return a number of bytes for people.
+
+    >>> size(0), size(1536), size(2_345_678), size(12_000_000_000)
+    ('0 B', '1.5 kB', '2.3 MB', '12.0 GB')
+    """
+    value, unit = float(num_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{num_bytes} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
 def count(number: int, noun: str) -> str:
     """Return `1 run`, `3 runs`, `60,000 images`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -7,6 +7,7 @@ What a table tells of a run is in the fields of `Run`. Its rows and effective se
 read already: the index (see `view.py`) keeps the fields alone.
 """
 
+import datetime
 import fcntl
 import os
 import time
@@ -23,6 +24,7 @@ import orjson
 from ..core.errors import RunError
 from ..core.facts import facts_of
 from ..core.records import Row
+from ..core.text import printable
 from . import record
 
 Status = Literal["waiting", "running", "interrupted", "failed", "finished"]
@@ -239,6 +241,18 @@ def is_locked(home: Path) -> bool:
     return False
 
 
+def owner(home: Path) -> str:
+    """Return who holds the run, as its lock tells it: process, machine, and since when."""
+    try:
+        handle = os.open(home / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return "nobody"
+    try:
+        return printable(os.pread(handle, 200, 0).decode(errors="replace").strip()) or "it just began"
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def locked(home: Path, what: str) -> Iterator[None]:
     """Hold the run in `home` for this process.
@@ -256,10 +270,10 @@ def locked(home: Path, what: str) -> Iterator[None]:
             except BlockingIOError:
                 time.sleep(0.01 * (attempt > 0))
         else:
-            owner = os.pread(handle, 200, 0).decode(errors="replace").strip()
-            raise RunError(f"{what} is already running ({owner}): wait for it, or stop it with Ctrl-C or `kill` and run it again")
+            raise RunError(f"{what} is already running ({owner(home)}): wait for it, or stop it with Ctrl-C or `kill` and run it again")
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+        since = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename} since {since}".encode(), 0)
         yield
     finally:
         os.close(handle)

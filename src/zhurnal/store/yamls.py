@@ -59,6 +59,7 @@ def parse_any(text: str, name: str) -> Document:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.events import AliasEvent
 
+    _check_conflict(text, name)
     _check_depth(text, name)
     yaml = YAML(typ="rt")
     try:
@@ -81,6 +82,19 @@ def parse_any(text: str, name: str) -> Document:
         raise SettingsError([f"{name}: must be keys and values, such as `question: Is Adam better?`"])
     lines: dict[tuple[str, ...], int] = {}
     return Document(_plain(loaded, (), lines), lines, name)
+
+
+def _check_conflict(text: str, name: str) -> None:
+    """Refuse a file in which a git merge left both sides, and say how a number that both used is told apart."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(("<<<<<<< ", ">>>>>>> ")):
+            raise SettingsError(
+                [
+                    f"{name}:{number}: git left a conflict here. If both sides changed this file, take one of them, and remove git's marks. "
+                    "If both made an experiment of this number: `git merge --abort`, then `zhurnal renumber --against OTHER-BRANCH`, commit, and "
+                    "merge again"
+                ]
+            )
 
 
 def _check_depth(text: str, name: str) -> None:

@@ -20,7 +20,7 @@ from ..core.experiment import Experiment
 from ..core.settings import Train, parse
 from ..core.stop import Stop
 from ..core.text import count
-from ..store import files, runs
+from ..store import files, plan, runs
 from ..store.lab import Lab
 from ..store.record import Record
 from ..store.record import read as read_record
@@ -77,6 +77,8 @@ def run(
             setup.export_best(lab, experiment, watcher.note)
         return done
     with runs.locked(home, f"{experiment.name} with seed {seed}"), ExitStack() as stack:
+        if not plan.confirm(lab.folder, lab.file(experiment.name)):
+            raise RunError(f"{experiment.name} was removed, or got another number, just as its run began")
         before = runs.read_effective(home)
         _check_unchanged(experiment, before)
         threads = experiment.settings.train.num_threads or num_threads or _NUM_THREADS
