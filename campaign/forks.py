@@ -1,9 +1,13 @@
-"""A process killed at each of its changes to the disk: forked, and ended at the n-th call without a word, as `kill -9` does."""
+"""Processes forked to be killed at one of their changes to the disk, without a word, as `kill -9` does; or to be measured."""
 
 import hashlib
+import json
 import os
 import re
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 # Calls that change what is on disk, or make it durable.
@@ -62,3 +66,44 @@ def snapshot(lab: Path) -> dict[str, str]:
             data = re.sub(rb"\d{4}-\d\d-\d\dT[0-9:+-]+", b"TIME", data)
         found[name] = hashlib.sha256(data).hexdigest()[:16]
     return found
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an action took, and how it ended: what it returned as text, or the error's text behind its class."""
+
+    seconds: float  # of processor time
+    num_bytes: int  # that the process held more than before, at most
+    ended: str
+
+
+def measured(action: Callable[[], object]) -> Cost:
+    """Do `action` in a process of its own, and return what it took; a process that dies is told as such."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        before, began = _memory("VmRSS"), time.process_time()
+        _reset_peak()
+        try:
+            ended = f"{action()!s:.2000}"
+        except BaseException as error:  # noqa: BLE001 - whatever happens is told to the parent
+            ended = f"{type(error).__name__}: {error!s:.2000}"
+        told = {"seconds": time.process_time() - began, "num_bytes": max(0, _memory("VmHWM") - before), "ended": ended}
+        os.write(writer, json.dumps(told).encode()[:60_000])
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        data = file.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return Cost(**json.loads(data)) if data else Cost(0, 0, f"died with status {status}")
+
+
+def _memory(what: str) -> int:
+    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def _reset_peak() -> None:
+    with suppress(OSError):  # where it cannot be reset, what the parent held counts too
+        Path("/proc/self/clear_refs").write_text("5")

@@ -27,5 +27,5 @@ def own_lab(made_up_lab: "Lab", tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     from zhurnal.store.lab import Lab
 
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    shutil.copytree(made_up_lab.folder, tmp_path / "lab")
+    shutil.copytree(made_up_lab.folder, tmp_path / "lab", ignore=shutil.ignore_patterns(".zhurnal"))
     return Lab(tmp_path / "lab")

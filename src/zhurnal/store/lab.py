@@ -159,7 +159,7 @@ class Lab:
         document = yamls.read(self.file(name))
         values = document.values
         problems = [
-            f"{document.place(k)}: {k}: unknown key{did_you_mean(k, FILE_KEYS) or ';'} keys are {list_names(FILE_KEYS)}"
+            f"{document.place(k)}: {printable(k, 100)}: unknown key{did_you_mean(k, FILE_KEYS) or ';'} keys are {list_names(FILE_KEYS)}"
             for k in values
             if k not in FILE_KEYS
         ]
@@ -199,13 +199,13 @@ class Lab:
             self._start(weights.partition(":")[0], where("model.weights"), "model.weights", (*children, name))
         found = Experiment(
             name=name,
-            question=values.get("question") or "",
+            question=printable(values.get("question") or "", LONGEST_QUESTION),
             parent=numbers.name(numbers.number(parent)) if parent else None,
             continues=continues,
             changes=diff.diff(above.settings, resolved) if parent else {},
             values=resolved.to_dict(),
-            series=values.get("series"),
-            created=values.get("created") or "",
+            series=printable(values["series"], 200) if values.get("series") else None,
+            created=printable(values.get("created") or "", 100),
             notes=notes,
         )
         found.__dict__["settings"] = resolved

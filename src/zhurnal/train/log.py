@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.errors import RunError
 from ..core.records import Row
+from ..core.secrets import masked
 from ..store.record import Record
 from . import setup
 from .board import Board
@@ -38,10 +39,12 @@ class Log:
 
     def event(self, kind: str, **values: Any) -> None:
         """Add a row with the time to the events."""
-        self.events.append({"kind": kind, "time": setup.now(), **values})
+        told = {key: masked(value) if isinstance(value, str) else value for key, value in values.items()}
+        self.events.append({"kind": kind, "time": setup.now(), **told})
 
     def warn(self, text: str) -> None:
         """Write down, and tell, what a person should know."""
+        text = masked(text)
         self.event("warning", text=text)
         self.watcher.note(text)
 

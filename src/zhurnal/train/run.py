@@ -17,6 +17,7 @@ import torch
 from ..core import diff
 from ..core.errors import Interrupted, RunError, ZhurnalError
 from ..core.experiment import Experiment
+from ..core.secrets import masked
 from ..core.settings import Train, parse
 from ..core.stop import Stop
 from ..core.text import count
@@ -89,7 +90,7 @@ def run(
             parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
         except ZhurnalError as error:
             if not before:  # it never began: `ls` says why
-                events.append({"kind": "stop", "time": setup.now(), "status": "failed", "step": 0, "epoch": 0, "reason": str(error)[:2000]})
+                events.append({"kind": "stop", "time": setup.now(), "status": "failed", "step": 0, "epoch": 0, "reason": masked(str(error))[:2000]})
             raise
         parts = setup.tune(parts, tuning.resumed(before) if before else _choose(lab, experiment, parts, threads, watcher), threads)
         if profile:
