@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import archives, hostile_yaml, labs, lines, machine, names, secrets
+from . import archives, hostile_yaml, images, labs, lines, machine, names, secrets
 from .tally import Tally
 
 
@@ -31,6 +31,7 @@ ROWS = (
     Row("machine", "sequences of new, run, kill, go on, rm, restore, renumber, merge: the disk is as a model", (6, 300, 3000), machine.machine),
     Row("yaml", "hostile experiment files: told with the line, under 1 s and 200 MB", (1, 1, 1), hostile_yaml.hostile_yaml),
     Row("names", "hostile texts in every field, on 8 surfaces: shown, nothing obeyed, nothing made", (8, 100, 100), names.hostile_names),
+    Row("images", "hostile images: decoded alike or refused with a reason, under 5 s and 1 GB", (1, 1, 1), images.hostile_images),
     Row("archives", "hostile zip files as data: told, nothing written, under 1 s and 200 MB", (1, 1, 1), archives.archives),
     Row("secrets", "secrets in texts of errors and warnings: masked", (1, 1, 1), secrets.secrets),
 )
