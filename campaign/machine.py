@@ -17,7 +17,7 @@ from zhurnal.core.errors import LabError
 from zhurnal.store import plan
 
 from .forks import killed_at
-from .labs import quick_run
+from .moving import quick_run
 from .tally import Tally
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import archives, hostile_yaml, images, labs, lines, machine, names, secrets
+from . import archives, hostile_yaml, images, lines, machine, moving, names, secrets
 from .tally import Tally
 
 
@@ -25,9 +25,9 @@ ROWS = (
         lines.torn,
     ),
     Row("flips", "record with a bit flipped anywhere: found, told, no other line hidden", (100, 1000, 10_000), lines.flips),
-    Row("numbers", "numbers of experiments taken by 4 processes at once, and killed while taken: none twice", (100, 1000, 4000), labs.numbers),
-    Row("two_runs", "two processes begin one run: one does, the other is told process, machine and since when", (10, 200, 1000), labs.two_runs),
-    Row("moves", "rm, restore, renumber, merge killed at any change, twice: done or not begun", (16, 400, 4000), labs.moves),
+    Row("numbers", "numbers of experiments taken by 4 processes at once, and killed while taken: none twice", (100, 1000, 4000), moving.numbers),
+    Row("two_runs", "two processes begin one run: one does, the other is told process, machine and since when", (10, 200, 1000), moving.two_runs),
+    Row("moves", "rm, restore, renumber, merge killed at any change, twice: done or not begun", (16, 400, 4000), moving.moves),
     Row("machine", "sequences of new, run, kill, go on, rm, restore, renumber, merge: the disk is as a model", (6, 300, 3000), machine.machine),
     Row("yaml", "hostile experiment files: told with the line, under 1 s and 200 MB", (1, 1, 1), hostile_yaml.hostile_yaml),
     Row("names", "hostile texts in every field, on 8 surfaces: shown, nothing obeyed, nothing made", (8, 100, 100), names.hostile_names),
