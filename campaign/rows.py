@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import damage, disks, kills, lines, power
+from . import archives, damage, disks, hostile_yaml, images, kills, lines, machine, moving, names, power, secrets
 from .tally import Tally
 
 
@@ -54,4 +54,13 @@ ROWS = (
         damage.checkpoints,
     ),
     Row("pickles", "checkpoints and weights that would run code: refused, nothing ran", (30, 30, 30), damage.pickles),
+    Row("numbers", "numbers of experiments taken by 4 processes at once, and killed while taken: none twice", (100, 1000, 4000), moving.numbers),
+    Row("two_runs", "two processes begin one run: one does, the other is told process, machine and since when", (10, 200, 1000), moving.two_runs),
+    Row("moves", "rm, restore, renumber, merge killed at any change, twice: done or not begun", (16, 400, 4000), moving.moves),
+    Row("machine", "sequences of new, run, kill, go on, rm, restore, renumber, merge: the disk is as a model", (6, 300, 3000), machine.machine),
+    Row("yaml", "hostile experiment files: told with the line, under 1 s and 200 MB", (1, 1, 1), hostile_yaml.hostile_yaml),
+    Row("names", "hostile texts in every field, on 8 surfaces: shown, nothing obeyed, nothing made", (8, 100, 100), names.hostile_names),
+    Row("images", "hostile images: decoded alike or refused with a reason, under 5 s and 1 GB", (1, 1, 1), images.hostile_images),
+    Row("archives", "hostile zip files as data: told, nothing written, under 1 s and 200 MB", (1, 1, 1), archives.archives),
+    Row("secrets", "secrets in texts of errors and warnings: masked", (1, 1, 1), secrets.secrets),
 )

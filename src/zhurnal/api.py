@@ -1,10 +1,11 @@
 """The lab as one object for Python: what the commands do, as methods. Slow imports happen where they are used."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core.errors import Interrupted, RunError
+from .core.errors import Interrupted, RunError, ZhurnalError
 from .core.records import encode
 from .store import files, runs
 from .store import lab as store
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from .core.experiment import Experiment
     from .report.entry import Written
     from .report.problems import Verified
+    from .tidy.merge import Merged
+    from .tidy.renumber import Renumbered
+    from .tidy.space import Item
+    from .tidy.trash import Done, Trashed
     from .train.lr_find import RangeTest
 
 
@@ -114,3 +119,73 @@ class Lab(store.Lab):
         with look(self) as view:
             told = tell_apart(table.comparable(summary.read_all(self, [first, second], view)), view.defaults)
         return {k: (told[0].get(k), told[1].get(k)) for k in dict.fromkeys([*told[0], *told[1]])}
+
+    # --- removed, brought back, renumbered, put together ---
+
+    def rm(self, names: Sequence[str], *, force: bool = False) -> "Done":
+        """Move experiments, with their runs and weights, into the trash; see `zhurnal.tidy.trash.rm`."""
+        from .tidy import trash
+
+        return trash.rm(self, names, force=force)
+
+    def restore(self, names: Sequence[str], *, under: str | None = None) -> "Done":
+        """Bring experiments back from the trash; see `zhurnal.tidy.trash.restore`."""
+        from .tidy import trash
+
+        return trash.restore(self, names, under=under)
+
+    def trash(self) -> "list[Trashed]":
+        """Return what is in the trash."""
+        from .tidy import trash
+
+        return trash.listing(self)
+
+    def garbage(self, names: Sequence[str] | None = None, *, trash: bool = False) -> "list[Item]":
+        """Return the old checkpoints that can go, with their sizes, and what is in the trash if asked; deletes nothing. See `zhurnal.tidy.space`."""
+        from .tidy import space
+
+        return space.listing(self, names) + (space.in_trash(self) if trash else [])
+
+    def gc(self, items: "Sequence[Item]") -> int:
+        """Delete what `garbage` listed, for good; return how many bytes that freed."""
+        from .tidy import space
+
+        return space.free(self, items)
+
+    def renumber(self, name: str, new: str | None = None) -> "Renumbered":
+        """Give an experiment another number, and rewrite every reference to it; see `zhurnal.tidy.renumber`."""
+        from .tidy import renumber
+
+        done = renumber.renumber(self, name, new)
+        return replace(done, notes=(*done.notes, *self._refresh(done.mapping.values())))
+
+    def renumber_against(self, theirs: str) -> "Renumbered":
+        """Give another number to each experiment whose number is another's in a lab or branch to be merged; see `zhurnal.tidy.renumber`."""
+        from .tidy import renumber
+
+        done = renumber.renumber_against(self, theirs)
+        return replace(done, notes=(*done.notes, *self._refresh(done.mapping.values())))
+
+    def merge(self, other: str | Path) -> "Merged":
+        """Bring the experiments of another lab into this one; see `zhurnal.tidy.merge`."""
+        from .tidy import merge
+
+        done = merge.merge(self, other)
+        return replace(done, notes=(*done.notes, *self._refresh(done.names)))
+
+    def _refresh(self, names: Collection[str]) -> list[str]:
+        """Bring the journal's entries about experiments up to date; return what a person should know."""
+        from .report import entry, journal
+
+        notes: list[str] = []
+        for about in entry.entries_about(self, set(names)):
+            try:
+                notes += self.write(about).notes
+            except ZhurnalError as error:  # its markers, or nothing to tell of yet: the page is there all the same
+                notes.append(f"journal/{entry.path_of(self, about).name} was not brought up to date: {error}")
+        if names and journal.page(self).exists():
+            try:
+                notes += journal.write(self).notes
+            except ZhurnalError as error:
+                notes.append(f"journal/README.md was not brought up to date: {error}")
+        return notes

@@ -17,9 +17,10 @@ MAY_IMPORT = {
     "analyze": {"core", "store"},
     "report": {"core", "store", "analyze"},
     "jobs": {"core", "store"},
-    "api": {"core", "store", "train", "analyze", "report", "jobs"},
+    "tidy": {"core", "store", "report"},
+    "api": {"core", "store", "train", "analyze", "report", "jobs", "tidy"},
     "worker": {"core", "jobs", "api"},
-    "cli": {"core", "store", "train", "analyze", "report", "jobs", "api"},
+    "cli": {"core", "store", "train", "analyze", "report", "jobs", "tidy", "api"},
     "__init__": {"core", "api"},
     "__main__": {"cli"},
 }

@@ -15,7 +15,7 @@ import orjson
 
 from ..core import facts as differences
 from ..core.facts import SECTIONS, Defaults
-from ..core.text import escape_markdown, printable, show
+from ..core.text import escape_markdown, plain_json, printable, show
 from ..store.lab import Lab
 from ..store.view import look
 from . import summary as summaries_of
@@ -290,7 +290,7 @@ def to_json(table: Table, **more: Any) -> str:
         for r in table.rows
     ]
     whole = {"columns": table.columns, "headings": table.headings, "rows": rows, "caption": table.caption} | more
-    return orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
+    return plain_json(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()) + "\n"
 
 
 __all__ = ["COLUMNS", "DEFAULT_COLUMNS", "Row", "Table", "column_name", "compare", "csv", "latex", "markdown", "tabulate", "to_json"]

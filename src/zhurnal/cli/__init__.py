@@ -3,6 +3,7 @@
 A `ZhurnalError` is printed and ends with status 2; Ctrl-C with 130; anything else is a bug and shows its traceback.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ import click
 
 from .. import __version__
 from ..core.errors import Interrupted, ZhurnalError
-from ..core.text import did_you_mean
+from ..core.secrets import masked
+from ..core.text import did_you_mean, printable
+from . import tidying
 from .seeding import power, repeat
 from .verifying import verify
 from .words import changes as _changes
@@ -23,6 +26,8 @@ from .words import window as _window
 
 if TYPE_CHECKING:
     from ..api import Lab
+
+LONGEST = 100_000  # characters of a line that is told
 
 
 class Commands(click.Group):
@@ -50,10 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        error.show(shown := io.StringIO())
+        click.echo("\n".join(printable(masked(line), LONGEST) for line in shown.getvalue().splitlines()), err=True)
         sys.exit(2)
     except Interrupted as error:
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error), LONGEST), err=True)
         sys.exit(130)
     except ZhurnalError as error:
         for line in str(error).splitlines():
@@ -71,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(text: str) -> None:
-    click.secho(f"error: {text}", fg=None if os.environ.get("NO_COLOR") else "red", err=True)
+    click.secho(f"error: {printable(masked(text), LONGEST)}", fg=None if os.environ.get("NO_COLOR") else "red", err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -102,7 +108,7 @@ def init(folder: str, title: str) -> None:
     from ..api import Lab
 
     lab = Lab.init(folder, title)
-    click.echo(f'lab made in {lab.folder}\nnext: zhurnal new model=lenet data=digits -m "What do I want to know?"')
+    click.echo(f'lab made in {printable(str(lab.folder))}\nnext: zhurnal new model=lenet data=digits -m "What do I want to know?"')
 
 
 @cli.command()
@@ -395,3 +401,7 @@ def settings(section: str | None) -> None:
     from .showing import list_settings
 
     list_settings(section)
+
+
+for _command in tidying.COMMANDS:
+    cli.add_command(_command)

@@ -10,7 +10,7 @@ from ..analyze import drawing, predictions
 from ..analyze import results as figures_of
 from ..api import Lab
 from ..core.errors import LabError
-from ..core.text import percent, printable
+from ..core.text import percent, plain_json, printable
 from .tables import print_table
 
 
@@ -27,7 +27,7 @@ def show_data(lab: Lab, name: str, *, split: str, epoch: int, count: int) -> Non
     data, settings = found.data, lab.experiment(name).settings.data
     size = "x".join(map(str, data.image))
     kind = "clips {} (frames x channels x height x width)" if len(data.image) == 4 else "images {} (channels x height x width)"
-    click.echo(f"{data.name}: {kind.format(size)}, {len(data.classes)} classes, fingerprint {data.fingerprint[:8]}")
+    click.echo(f"{printable(data.name)}: {kind.format(size)}, {len(data.classes)} classes, fingerprint {data.fingerprint[:8]}")
     for note in data.notes:
         click.echo(f"  {printable(note)}")
     rows = [[printable(c, 40), *(f"{counts[c]:,}" for counts in found.counts.values())] for c in data.classes[:60]]
@@ -79,7 +79,7 @@ def show_results(lab: Lab, name: str, *, seed: int | None, epoch: int | None, co
             "calibration": {"error": error, "bins": [asdict(b) for b in bins]},
             "mistakes": [asdict(m) for m in surest],
         }
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False).replace("NaN", "null"))
+        click.echo(plain_json(json.dumps(told, indent=2, ensure_ascii=False).replace("NaN", "null")))
         return
     click.echo(f"{name} seed {found.seed}, weights of epoch {found.epoch}: {percent(found.accuracy)} % of {len(found.label_N):,} validation images")
     rows = [

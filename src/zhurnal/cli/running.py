@@ -15,6 +15,7 @@ from ..core import numbers
 from ..core.diff import short
 from ..core.errors import Interrupted, JournalError, ZhurnalError
 from ..core.records import Row
+from ..core.secrets import masked
 from ..core.stop import Stop
 from ..core.text import count, duration, percent, printable, show
 from ..jobs.plan import Job, plan
@@ -106,7 +107,7 @@ class _Watcher:
             b.progress.update(b.epoch_task, info=name)
 
     def note(self, text: str) -> None:
-        self.bars.console.print(f"{self.name}: {printable(text, 2000)}", style="yellow", highlight=False, markup=False)
+        self.bars.console.print(f"{self.name}: {printable(masked(text), 2000)}", style="yellow", highlight=False, markup=False)
 
 
 def summary(run: Run) -> str:
@@ -184,7 +185,7 @@ def _one_after_the_other(
         except (ZhurnalError, OSError) as error:
             failed.append(label)
             for line in str(error).splitlines():
-                print(f"error: {label}: {line}", file=sys.stderr)
+                print(f"error: {label}: {printable(masked(line), 10_000)}", file=sys.stderr)
         except Exception:  # noqa: BLE001 - a bug of ours: it is shown whole, and does not stop the others
             failed.append(label)
             status = 1
@@ -205,7 +206,7 @@ def _refresh(lab: Lab, names: set[str], console: Console) -> None:
         try:
             written = lab.write(entry)
         except JournalError as error:  # a page's markers: the runs are done all the same
-            console.print(f"note: {error}", style="yellow", highlight=False, markup=False)
+            console.print(f"note: {printable(str(error), 10_000)}", style="yellow", highlight=False, markup=False)
             continue
         if written.changed:
             console.print(f"journal/{written.path.name} refreshed", highlight=False)

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from ..api import Lab
 from ..core.diff import short
 from ..core.errors import Interrupted
+from ..core.secrets import masked
 from ..core.stop import Stop
 from ..core.text import count, percent, printable
 from ..jobs import queue
@@ -78,7 +79,7 @@ class View:
                 self._end(line["outcome"])
 
     def _say(self, job: Job, text: str, style: str | None) -> None:
-        self.console.print(f"{job.label}: {printable(text, 10_000)}", style=style, highlight=False, markup=False)
+        self.console.print(f"{job.label}: {printable(masked(text), 10_000)}", style=style, highlight=False, markup=False)
 
     def _begin(self, job: Job, line: Line) -> None:
         epochs, batches, epoch, batch = line["epochs"], line["batches"], line["epoch"], line["batch"]
@@ -119,7 +120,7 @@ class View:
             self._say(job, summary(runs.read(self.lab.logs, job.experiment, job.seed)), style=None)
         elif not (outcome.status == "stopped" and self.stop.reason):  # those that were asked to stop are told of together
             for line in f"{'not run: ' if outcome.status == 'not run' else ''}{outcome.text}".splitlines():
-                print(f"error: {job.label}: {printable(line, 10_000)}", file=sys.stderr)
+                print(f"error: {job.label}: {printable(masked(line), 10_000)}", file=sys.stderr)
 
 
 def run_jobs(lab: Lab, jobs: Sequence[Job], console: Console, *, at_once: int, download: bool, quiet: bool, again: str) -> list[Outcome]:

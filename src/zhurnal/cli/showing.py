@@ -30,7 +30,7 @@ def list_experiments(lab: Lab, names: Sequence[str] | None, *, sort: str | None 
     if found.left_out:
         click.echo(left_out_text(found))
     for problem in found.problems:
-        click.secho(f"error: {problem}", fg="red", err=True)
+        click.secho(f"error: {printable(problem, 10_000)}", fg="red", err=True)
     if found.problems:
         sys.exit(2)
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import click
 
+from ..core.text import printable
+
 GAP = "  "
 NARROWEST = 8  # a column is not made narrower than this, or than its heading
 
@@ -66,8 +68,8 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text with its line ends and tabs as spaces."""
-    return text if text.isprintable() else " ".join(text.split("\n")).expandtabs(1)
+    """Return a text with its line ends and tabs as spaces, and without characters that a terminal would obey."""
+    return text if text.isprintable() else printable(text, len(text) + 1)
 
 
 def cell_width(text: str) -> int:

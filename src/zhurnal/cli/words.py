@@ -16,11 +16,15 @@ LISTS = ("betas", "seeds", "transform", "milestones", "class_weights")
 
 
 def lab_of(ctx: click.Context) -> "Lab":
-    """Return the lab that a command works on: the one named by --lab, or the nearest."""
+    """Return the lab that a command works on: the one named by --lab, or the nearest. What a killed command began there is finished and told."""
     from ..api import Lab
+    from ..store import plan
 
     folder = ctx.find_root().obj
-    return Lab(folder) if folder else Lab(Lab.find().folder)
+    lab = Lab(folder) if folder else Lab(Lab.find().folder)
+    for line in plan.finish(lab.folder):
+        click.secho(f"note: {line}", fg="yellow", err=True)
+    return lab
 
 
 def from_here(lab: "Lab", given: dict[str, Any]) -> dict[str, Any]:

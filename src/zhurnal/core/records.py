@@ -33,6 +33,23 @@ import orjson
 Row = dict[str, Any]
 
 
+# What a value must be, whatever row it stands in: who reads rows may rely on it. Other keys may hold anything.
+_NUMBER = (int, float, type(None))
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "kind": str, "step": int, "epoch": int, "best_epoch": int, "num_train": int, "num_val": int, "num_test": int, "attempt": int, "time": str,
+    "text": str, "reason": str, "status": str, "weights": str,
+} | dict.fromkeys(
+    ("loss", "lr", "train_loss", "train_acc", "val_loss", "val_acc", "val_acc_tta", "test_loss", "test_acc", "test_acc_tta", "best_val_acc",
+     "seconds", "train_seconds", "val_seconds", "images_per_second"), _NUMBER
+)  # fmt: skip
+# What a row cannot do without: who reads rows of a kind takes these as given.
+_NEEDED = {
+    "iter": ("step",), "epoch": ("step", "epoch"), "test": ("step",), "void": ("step",), "end": ("step",),
+    "start": ("time",), "stop": ("time", "status"), "time": ("time", "epoch"), "warning": ("time", "text"),
+}  # fmt: skip
+_STATES = ("finished", "interrupted", "failed")
+
+
 class BadLine(ValueError):
     """A line of a record that is torn or altered."""
 
@@ -78,3 +95,25 @@ def decode_all(data: bytes) -> tuple[list[Row], list[str], int]:
     if whole < len(data):
         problems.append(f"the last line is torn ({len(data) - whole} bytes)")
     return rows, problems, whole
+
+
+def usable(rows: list[Row]) -> tuple[list[Row], list[str]]:
+    """Return the rows that a run could have written, and a sentence for each other one: a checksum is no signature."""
+    found, problems = [], []
+    for row in rows:
+        wrong = _wrong(row)
+        if wrong:
+            problems.append(f"a row is none that a run writes: {wrong}")
+        else:
+            found.append(row)
+    return found, problems
+
+
+def _wrong(row: Row) -> str:
+    for key, value in row.items():
+        if (kind := _TYPES.get(key)) is not None and not isinstance(value, kind):
+            return f"its {key} is of another kind"
+    for key in _NEEDED.get(row["kind"], ()):
+        if key not in row:
+            return f"it has no {key}"
+    return "its status is none that there is" if row["kind"] == "stop" and row["status"] not in _STATES else ""

@@ -7,7 +7,7 @@ holds a function for each.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
@@ -62,7 +62,7 @@ from .sections.video import VIDEO as VIDEO
 from .sections.video import Clips as Clips
 from .sections.video import MovingShapes as MovingShapes
 from .sections.video import Video as Video
-from .text import did_you_mean, list_names, show
+from .text import UNSAFE, character, did_you_mean, list_names, show
 
 # Section -> its built-in parts, the part it has when nothing is said, and the class of a part of the user's own (None: not possible).
 PARTS: dict[str, tuple[dict[str, type[Section]], str, type[Section] | None]] = {
@@ -203,11 +203,25 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
         problem("seeds", f" is {show(seeds)}, must be whole numbers from 0 to 2^32-1, such as [42] or [1, 2, 3]")
     elif len(set(seeds)) != len(seeds):
         problem("seeds", f" is {show(seeds)}, must not name a seed twice")
+    for key, text in _texts(values):
+        if (found := UNSAFE.search(text)) is not None:
+            problem(key, f" holds {character(found[0])}, which can deceive a reader or a terminal: write it without")
     if not problems:
         _check_together(built, problem)
     if problems:
         raise SettingsError(sorted(problems, key=_line))
     return Settings(**built, seeds=tuple(seeds))
+
+
+def _texts(values: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Give each text in nested settings, and each key, with the dotted key it stands under."""
+    for key, value in values.items():
+        inner = value if isinstance(value, Mapping) else dict(enumerate(value)) if isinstance(value, (list, tuple)) else {}
+        here = f"{above}.{key}" if above and isinstance(key, str) else above or str(key)
+        yield here, str(key)
+        yield from _texts(inner, here)
+        if isinstance(value, str):
+            yield here, value
 
 
 def _line(problem: str) -> int:

@@ -42,7 +42,7 @@ def show(value: object) -> str:
         return "[" + ", ".join(_show_item(v) for v in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {show(v)}" for k, v in value.items()) + "}"
-    return str(value)
+    return str(value) if not isinstance(value, str) or value.isprintable() else printable(value, 2000)
 
 
 def _show_item(value: object) -> str:
@@ -79,14 +79,46 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
+def size(num_bytes: int) -> str:
+    """Return a number of bytes for people.
+
+    >>> size(0), size(1536), size(2_345_678), size(12_000_000_000)
+    ('0 B', '1.5 kB', '2.3 MB', '12.0 GB')
+    """
+    value, unit = float(num_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{num_bytes} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
 def count(number: int, noun: str) -> str:
     """Return `1 run`, `3 runs`, `60,000 images`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+# Control characters, halves of characters (surrogates), and characters that change the direction of what follows.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_SPACES = "\n\r\t\u2028\u2029"
+
+
+def plain_json(text: str) -> str:
+    """Return JSON in which characters that a terminal would obey are written as escapes; they can stand in its texts only, so it says the same."""
+    return UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
+
+
+def character(text: str) -> str:
+    """Return how a character that cannot be shown is called: `the character U+202E (right-to-left override)`."""
+    name = unicodedata.name(text, "").lower()
+    return f"the character U+{ord(text):04X}" + (f" ({name})" if name else "")
+
+
 def printable(text: str, limit: int = 500) -> str:
     """Return `text` without control and direction-changing characters, cut at `limit`: safe for a terminal or a page."""
-    kept = (" " if c in "\n\r\t" else c for c in text if c in "\n\r\t" or not unicodedata.category(c).startswith("C"))
+    kept = (" " if c in _SPACES else c for c in text if c in _SPACES or not unicodedata.category(c).startswith("C"))
     clean = "".join(kept)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 

@@ -1,4 +1,4 @@
-"""`zhurnal.yaml` and `.gitignore` of a lab: what they say when it is made, and how the first is read."""
+"""`zhurnal.yaml`, `.gitignore` and `.gitattributes` of a lab: what they say when it is made, and how the first is read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,13 @@ data: data
 # The smallest difference in accuracy that matters, in points.
 smallest_difference: 0.5
 """
+GITATTRIBUTES = """\
+# Lines of records belong together: where a merge finds two versions of one, it takes none of their lines, and says so.
+experiments/logs/** -merge
+journal/fig/** -merge
+"""
 GITIGNORE = """\
-# Caches, weights and locks; the records, the texts and the figures are for git.
+# Caches, the trash, weights and locks; the records, the texts and the figures are for git.
 .zhurnal/
 data/
 experiments/logs/**/lock

@@ -3,8 +3,10 @@
 zhurnal.yaml               title, data folder
 experiments/e0039.yaml     an experiment
 experiments/logs/          runs, and best weights as e0039_model_best.pth
+experiments/removed/       numbers that were used once and are not given again
 journal/                   entries, figures
-.zhurnal/                  caches; may be deleted at any time
+.zhurnal/trash/            what `zhurnal rm` took away, for `zhurnal restore`
+.zhurnal/cache/            caches; may be deleted at any time
 """
 
 import datetime
@@ -22,7 +24,7 @@ from ..core.errors import LabError, SettingsError
 from ..core.experiment import FILE_KEYS, Experiment
 from ..core.facts import facts_of, flatten
 from ..core.text import did_you_mean, list_names, printable, show
-from . import config, files, runs, yamls
+from . import config, files, runs, taken, yamls
 from .config import CONFIG, Config
 
 if TYPE_CHECKING:  # the schema of settings takes long to import: where results are looked at, the index does without it
@@ -56,8 +58,9 @@ class Lab:
         try:
             for part in ("experiments/logs", "journal/fig"):
                 (home / part).mkdir(parents=True, exist_ok=True)
-            if not (home / ".gitignore").exists():
-                files.write(home / ".gitignore", config.GITIGNORE)
+            for name, text in ((".gitignore", config.GITIGNORE), (".gitattributes", config.GITATTRIBUTES)):
+                if not (home / name).exists():
+                    files.write(home / name, text)
             title = yamls.dump({"title": printable(title or home.name, 200)}).partition(":")[2].strip()
             files.write(home / CONFIG, config.TEXT.format(title=title))
         except OSError:
@@ -123,7 +126,8 @@ class Lab:
         missing = [n for n in wanted if n not in have]
         if missing:
             there = f"there are {numbers.show(have)}" if have else "there is none yet: make one with `zhurnal new`"
-            raise LabError(f"{numbers.show(missing)} {'does' if len(missing) == 1 else 'do'} not exist; {there}")
+            gone = taken.whereabouts(self.folder, missing)
+            raise LabError(f"{numbers.show(missing)} {'does' if len(missing) == 1 else 'do'} not exist; {gone}{there}")
         return wanted
 
     def file(self, name: str) -> Path:
@@ -155,7 +159,7 @@ class Lab:
         document = yamls.read(self.file(name))
         values = document.values
         problems = [
-            f"{document.place(k)}: {k}: unknown key{did_you_mean(k, FILE_KEYS) or ';'} keys are {list_names(FILE_KEYS)}"
+            f"{document.place(k)}: {printable(k, 100)}: unknown key{did_you_mean(k, FILE_KEYS) or ';'} keys are {list_names(FILE_KEYS)}"
             for k in values
             if k not in FILE_KEYS
         ]
@@ -198,13 +202,13 @@ class Lab:
             self._start(weights.partition(":")[0], where("model.weights"), "model.weights", (*children, name))
         found = Experiment(
             name=name,
-            question=values.get("question") or "",
+            question=printable(values.get("question") or "", LONGEST_QUESTION),
             parent=numbers.name(numbers.number(parent)) if parent else None,
             continues=continues,
             changes=diff.diff(above.settings, resolved) if parent else {},
             values=resolved.to_dict(),
-            series=values.get("series"),
-            created=values.get("created") or "",
+            series=printable(values["series"], 200) if values.get("series") else None,
+            created=printable(values.get("created") or "", 100),
             notes=notes,
             repeat=repeat,
         )
@@ -223,6 +227,16 @@ class Lab:
         state, above, found = self._known[name]
         fresh = state == self._state(name) and (above is None or self._cached(above.name) is above)
         return found if fresh else None
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Drop what is kept of experiments whose files were moved, here and in the index."""
+        from .index import NAME, Index
+
+        self._known.clear()
+        if (self.cache / NAME).is_file():
+            index = Index(self.cache / NAME)
+            index.forget(names)
+            index.close()
 
     def missing(self, experiment: Experiment) -> list[str]:
         """Return a sentence for each file that an experiment names and that is not there yet; a run would stop at it."""
@@ -305,7 +319,7 @@ class Lab:
             else:
                 content |= {"settings": settings.to_dict()}
             contents.append(content | {"created": created})
-        found = [self.experiment(n) for n in self._take_numbers(contents)]
+        found = [self.experiment(n) for n in taken.take(self, contents)]
         return [replace(e, notes=(*e.notes, note)) if note else e for e, (_, note) in zip(found, placed, strict=True)]
 
     def _check(self, settings: "Settings") -> "Settings":
@@ -319,30 +333,6 @@ class Lab:
                 )
             self.experiment(experiment)
         return settings
-
-    def _take_numbers(self, contents: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Write experiments' files under the next free numbers, all or none, and return their names; several are neighbours and a series."""
-        taken = [numbers.number(n) for n in self.names()]
-        taken += [int(f.name[1:]) for f in self.logs.glob("e*") if f.is_dir() and f.name[1:].isdigit()]
-        first = max(taken, default=0) + 1
-        while True:
-            names = [numbers.name(first + i) for i in range(len(contents))]
-            series = {"series": numbers.show(names)} if len(names) > 1 else {}
-            written: list[str] = []
-            try:
-                for name, content in zip(names, contents, strict=True):
-                    if not files.create(self.file(name), yamls.dump(dict(content) | series)):
-                        break
-                    written.append(name)
-                else:
-                    return names
-            except BaseException:
-                for name in written:
-                    self.file(name).unlink()
-                raise
-            for name in written:  # another process took a number in between: begin behind it
-                self.file(name).unlink()
-            first += len(written) + 1
 
     # --- runs ---
 

@@ -6,6 +6,7 @@ So two more cases are told apart: a killed run whose own child processes still h
 that knows no locks, where a living process of this machine is looked for.
 """
 
+import datetime
 import fcntl
 import os
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..core.errors import RunError
+from ..core.text import printable
 from . import files
 
 
@@ -33,6 +35,18 @@ def is_locked(home: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def owner(home: Path) -> str:
+    """Return who holds the run, as its lock tells it: process, machine, and since when."""
+    try:
+        handle = os.open(home / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return "nobody"
+    try:
+        return printable(_text(handle).partition("\n")[0].strip(), 200) or "it just began"
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -56,8 +70,7 @@ def locked(home: Path, what: str) -> Iterator[Callable[[], bool]]:
 
     try:
         if not _take(handles[0], attempts=20) and not _take_over(home, handles):
-            owner = _text(handles[0]).partition("\n")[0]
-            raise RunError(f"{what} is already running ({owner}): wait for it, or stop it with Ctrl-C or `kill` and run it again")
+            raise RunError(f"{what} is already running ({owner(home)}): wait for it, or stop it with Ctrl-C or `kill` and run it again")
         yield hold
         with suppress(OSError):  # a bad disk; it matters only where there are no locks, and only while this process lives on
             os.ftruncate(handles[-1], 0)
@@ -80,10 +93,11 @@ def _take(handle: int, attempts: int) -> bool:
             continue
         except OSError:  # a file system without locks
             text = _text(handle)
-            if text and not _is_dead(text) and text != _identity():
+            if text and not _is_dead(text) and text.partition("\n")[2] != _identity():
                 return False
         os.ftruncate(handle, 0)
-        os.pwrite(handle, _identity().encode(), 0)
+        since = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename} since {since}\n{_identity()}".encode(), 0)
         return True
     return False
 
@@ -104,8 +118,8 @@ def _text(handle: int) -> str:
 
 
 def _identity() -> str:
-    """Return this process, for a person on the first line, and as no other has it on the second."""
-    return f"process {os.getpid()} on {os.uname().nodename}\n{_machine()} {os.getpid()} {_began(os.getpid())}\n"
+    """Return the second line of this process's lock: who it is, as no other is."""
+    return f"{_machine()} {os.getpid()} {_began(os.getpid())}\n"
 
 
 def _machine() -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.errors import RunError
-from ..core.records import Row, decode_all, encode
+from ..core.records import Row, decode_all, encode, usable
 from .appender import Appender
 from .keeper import Keeper
 
@@ -33,7 +33,7 @@ class Record:
         is_torn = whole < len(data)
         self._file = Appender(path, keeper, size=whole if is_torn else None)
         self.torn = self.problems[-1] if is_torn else ""
-        self._known = {_key(row): encode(row) for row in current(rows)} if resumed else {}
+        self._known = {_key(row): encode(row) for row in current(usable(rows)[0])} if resumed else {}
 
     def append(self, row: Row) -> bool:
         """Add a row; return whether it is new (not one that the record already had).
@@ -101,4 +101,5 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
         rows, problems, _ = decode_all(path.read_bytes())
     except FileNotFoundError:
         return [], []
-    return rows, [f"{path.name}: {p}" for p in problems]
+    rows, more = usable(rows)
+    return rows, [f"{path.name}: {p}" for p in (*problems, *more)]

@@ -15,13 +15,13 @@ from math import fsum
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
 from ..core.facts import facts_of
 from ..core.records import Row
-from . import record
+from ..core.text import printable
+from . import record, sound
 from .lock import is_locked as is_locked
 from .lock import locked as locked
+from .lock import owner as owner
 
 Status = Literal["waiting", "running", "interrupted", "failed", "finished"]
 Numbers = tuple[float, ...]
@@ -148,6 +148,7 @@ def read(logs: Path, experiment: str, seed: int) -> Run:
     events, more = record.read(home / "events.jsonl")
     rows = record.current(rows)
     found = _rows(rows, events)
+    effective, damage = _effective(home)
     last_of = {row["kind"]: row for row in rows}
     starts = [e for e in events if e["kind"] == "start"]
     stops = [e for e in events if e["kind"] == "stop"]
@@ -158,7 +159,7 @@ def read(logs: Path, experiment: str, seed: int) -> Run:
         seed=seed,
         folder=home,
         status=status,
-        reason=reason,
+        reason=printable(reason, 2000),
         num_epochs=len(found.epochs),
         best=_best(found.epochs),
         last=found.epochs[-1] if found.epochs else {},
@@ -171,10 +172,10 @@ def read(logs: Path, experiment: str, seed: int) -> Run:
         step=max((r.get("step", 0) for r in (*rows, *starts, *stops)), default=0),
         started=starts[0]["time"] if starts else "",
         stopped=events[-1]["time"] if events and status != "waiting" else "",
-        warnings=tuple(e["text"] for e in events if e["kind"] == "warning"),
-        problems=tuple(problems + more),
+        warnings=tuple(printable(e["text"], 2000) for e in events if e["kind"] == "warning"),
+        problems=tuple(problems + more + ([damage] if damage else [])),
     )
-    run.__dict__.update(rows=found, effective=read_effective(home))
+    run.__dict__.update(rows=found, effective=effective)
     return run.running() if status != "finished" and (held or is_locked(home)) else run
 
 
@@ -214,9 +215,12 @@ def _status(starts: list[Row], stops: list[Row], events: list[Row]) -> tuple[Sta
 
 
 def read_effective(home: Path) -> dict[str, Any]:
-    """Return what the run really got, or nothing before its start."""
+    """Return what the run really got; nothing before its start, and where the file is not what a run writes."""
+    return _effective(home)[0]
+
+
+def _effective(home: Path) -> tuple[dict[str, Any], str]:
     try:
-        found = orjson.loads((home / "effective.json").read_bytes())
-    except (FileNotFoundError, orjson.JSONDecodeError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return sound.effective((home / "effective.json").read_bytes())
+    except FileNotFoundError:
+        return {}, ""

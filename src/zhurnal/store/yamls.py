@@ -1,11 +1,13 @@
 """YAML files: read with the line of every key and limits on what is accepted, written so that a person can edit them.
 
-YAML 1.2 (`1e-3` is a number, `no` is a text). Duplicate keys, tags and aliases are errors. Text as `dump` writes it, and most of what a person makes
-of it, is read by `simple.py`; anything else by ruamel.yaml, which takes tens of milliseconds to import and to read a page.
+YAML 1.2 (`1e-3` is a number, `no` is a text). Duplicate keys, merge keys, tags, aliases and directives are errors, and so is what is larger or deeper
+than settings can be; that is found before a parser builds anything, so a hostile file costs less than a second and little memory. Text as `dump`
+writes it, and most of what a person makes of it, is read by `simple.py`; anything else by ruamel.yaml, which takes tens of milliseconds to import and
+to read a page.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,11 @@ from typing import Any
 from ..core.errors import SettingsError
 from . import files, simple
 
+_DIGITS = re.compile(r"[-+]?[0-9]{100}|0x[0-9a-fA-F]{100}|0o[0-7]{100}")
 DEPTH = 8
+LARGEST = 200_000  # bytes of a file
+MOST = 10_000  # values and keys in a file
+LARGEST_NUMBER = 2**63
 # Numbers of YAML 1.2's core schema; 007 stays a text, as a folder's name may be.
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
@@ -41,7 +47,7 @@ def read(path: Path) -> Document:
         SettingsError: it is not YAML, not a mapping, or uses what settings have no need for; with file and line.
         LabError: it does not exist or is too large.
     """
-    return parse(files.read_text(path), path.name)
+    return parse(files.read_text(path, LARGEST), path.name)
 
 
 def parse(text: str, name: str) -> Document:
@@ -57,17 +63,12 @@ def parse_any(text: str, name: str) -> Document:
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.constructor import DuplicateKeyError
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.events import AliasEvent
 
+    _check_conflict(text, name)
     _check_depth(text, name)
     yaml = YAML(typ="rt")
     try:
-        for event in yaml.parse(text):
-            tag = getattr(event, "tag", None)
-            if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
-                raise SettingsError([f"{name}:{event.start_mark.line + 1}: aliases (&, *) are not read: write the value out"])
-            if tag is not None and str(tag):
-                raise SettingsError([f"{name}:{event.start_mark.line + 1}: tag {tag} is not read: write a plain value"])
+        _check_events(yaml.parse(text), name)
         loaded = YAML(typ="rt").load(text)
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -80,7 +81,47 @@ def parse_any(text: str, name: str) -> Document:
     if not isinstance(loaded, CommentedMap):
         raise SettingsError([f"{name}: must be keys and values, such as `question: Is Adam better?`"])
     lines: dict[tuple[str, ...], int] = {}
-    return Document(_plain(loaded, (), lines), lines, name)
+    return Document(_plain(loaded, (), lines, name), lines, name)
+
+
+def _check_events(events: Iterable[Any], name: str) -> None:
+    """Refuse what settings have no need for, while a parser goes through the text and has built nothing yet."""
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent, ScalarEvent
+
+    depth = 0
+    for num, event in enumerate(events):
+        tag = getattr(event, "tag", None)
+        wrong = ""
+        if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+            wrong = "aliases (&, *) are not read: write the value out"
+        elif tag is not None and str(tag):
+            wrong = f"tag {tag} is not read: write a plain value"
+        elif isinstance(event, DocumentStartEvent) and (event.version or event.tags):
+            wrong = "directives (%) are not read: take the line away"
+        elif isinstance(event, ScalarEvent) and event.value == "<<" and not event.style:
+            wrong = "merge keys (<<) are not read: write the values out"
+        elif isinstance(event, ScalarEvent) and not event.style and len(event.value) > 400 and _DIGITS.match(event.value):
+            wrong = "a number of so many digits is none that a setting has"
+        elif num > MOST:
+            wrong = f"more than {MOST:,} values and keys are too many for settings"
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEPTH + 1:
+            wrong = "nested too deep for settings"
+        if wrong:
+            raise SettingsError([f"{name}:{event.start_mark.line + 1}: {wrong}"])
+
+
+def _check_conflict(text: str, name: str) -> None:
+    """Refuse a file in which a git merge left both sides, and say how a number that both used is told apart."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(("<<<<<<< ", ">>>>>>> ")):
+            raise SettingsError(
+                [
+                    f"{name}:{number}: git left a conflict here. If both sides changed this file, take one of them, and remove git's marks. "
+                    "If both made an experiment of this number: `git merge --abort`, then `zhurnal renumber --against OTHER-BRANCH`, commit, and "
+                    "merge again"
+                ]
+            )
 
 
 def _check_depth(text: str, name: str) -> None:
@@ -95,20 +136,23 @@ def _check_depth(text: str, name: str) -> None:
                 raise SettingsError([f"{name}:{number}: nested too deep for settings"])
 
 
-def _plain(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> Any:
+def _plain(value: Any, path: tuple[str, ...], lines: dict[tuple[str, ...], int], name: str) -> Any:
     """Return plain Python values, noting the line of each key."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-    if len(path) > DEPTH:
-        raise SettingsError([f"{'.'.join(path[:3])}...: nested too deep for settings"])
     if isinstance(value, CommentedMap):
         found = {}
         for key, inner in value.items():
-            lines[(*path, str(key))] = value.lc.key(key)[0] + 1
-            found[str(key)] = _plain(inner, (*path, str(key)), lines)
+            line = value.lc.key(key)[0] + 1
+            if not isinstance(key, str | int | float | None):
+                raise SettingsError([f"{name}:{line}: a key must be a text, this one is a list or holds keys itself"])
+            lines[(*path, str(key))] = line
+            found[str(key)] = _plain(inner, (*path, str(key)), lines, name)
         return found
     if isinstance(value, CommentedSeq):
-        return [_plain(inner, path, lines) for inner in value]
+        return [_plain(inner, path, lines, name) for inner in value]
+    if isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
+        raise SettingsError([f"{name}:{lines.get(path, 1)}: {'.'.join(path)}: a number of so many digits is none that a setting has"])
     if isinstance(value, bool) or value is None:
         return value
     for kind in (int, float, str):  # ruamel's own scalar classes remember how a value was written
@@ -124,6 +168,8 @@ def value(text: str) -> Any:
     if text.strip().lower() in ("true", "false"):
         return text.strip().lower() == "true"
     if not any(c in text for c in "[{\"'"):  # the common case needs no parser
+        if len(text) > 400:
+            return text
         if _INTEGER.fullmatch(text.strip()):
             return int(text)
         return float(text) if _FLOAT.fullmatch(text.strip()) else text

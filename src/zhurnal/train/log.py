@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.errors import RunError
 from ..core.records import Row
+from ..core.secrets import masked
 from ..store.keeper import Keeper
 from ..store.record import Record
 from . import setup
@@ -44,10 +45,12 @@ class Log:
 
     def event(self, kind: str, **values: Any) -> None:
         """Add a row with the time to the events."""
-        self.events.append({"kind": kind, "time": setup.now(), **values})
+        told = {key: masked(value) if isinstance(value, str) else value for key, value in values.items()}
+        self.events.append({"kind": kind, "time": setup.now(), **told})
 
     def warn(self, text: str) -> None:
         """Write down, and tell, what a person should know."""
+        text = masked(text)
         self.event("warning", text=text)
         self.watcher.note(text)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..core import plugins
 from ..core.errors import RunError, SettingsError, ZhurnalError
+from ..core.secrets import masked
 from ..core.settings import DATASETS, PARTS, TRANSFORMS, is_own, split_own
 from ..core.text import count, did_you_mean, list_names, printable
 
@@ -197,7 +198,7 @@ def describe(error: BaseException, own: Own) -> str:
 
 
 def _describe(error: BaseException, path: Path, file: str) -> str:
-    text = f"{type(error).__name__}: {printable(str(error))}" if str(error) else type(error).__name__
+    text = f"{type(error).__name__}: {printable(masked(str(error)))}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         where = f"{file if error.filename == str(path) else error.filename}:{error.lineno}"
         return f"{where}: {type(error).__name__}: {error.msg}"

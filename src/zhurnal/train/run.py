@@ -16,10 +16,11 @@ import torch
 from ..core import diff
 from ..core.errors import Interrupted, RunError, ZhurnalError
 from ..core.experiment import Experiment
+from ..core.secrets import masked
 from ..core.settings import Train, parse
 from ..core.stop import Stop
 from ..core.text import count
-from ..store import files, runs
+from ..store import files, plan, runs
 from ..store.keeper import Keeper
 from ..store.lab import Lab
 from ..store.record import Record
@@ -77,6 +78,8 @@ def run(
         setup.export_best(lab, experiment, watcher.note)
         return done
     with _starting(experiment.name), runs.locked(home, f"{experiment.name} with seed {seed}") as holds, ExitStack() as stack:
+        if not plan.confirm(lab.folder, lab.file(experiment.name)):
+            raise RunError(f"{experiment.name} was removed, or got another number, just as its run began")
         before = runs.read_effective(home)
         _check_unchanged(experiment, before)
         threads = experiment.settings.train.num_threads or num_threads or _NUM_THREADS
@@ -89,7 +92,7 @@ def run(
             parts = setup.build(lab, experiment, seed, download=download, watcher=watcher)
         except ZhurnalError as error:
             if not before:  # it never began: `ls` says why
-                events.append({"kind": "stop", "time": setup.now(), "status": "failed", "step": 0, "epoch": 0, "reason": str(error)[:2000]})
+                events.append({"kind": "stop", "time": setup.now(), "status": "failed", "step": 0, "epoch": 0, "reason": masked(str(error))[:2000]})
             raise
         parts = setup.tune(parts, tuning.resumed(before) if before else _choose(lab, experiment, parts, threads, watcher), threads)
         if profile:

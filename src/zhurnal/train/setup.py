@@ -16,6 +16,7 @@ from torch import nn
 from .. import __version__
 from ..core.errors import RunError
 from ..core.experiment import Experiment
+from ..core.secrets import masked
 from ..core.settings import Settings
 from ..store import files
 from ..store.lab import Lab
@@ -255,7 +256,7 @@ def effective(experiment: Experiment, seed: int, parts: Parts, base: Path) -> di
             "mean": None if data.mean is None else list(data.mean),
             "std": None if data.std is None else list(data.std),
             "validation": data.validation,
-            "notes": list(data.notes),
+            "notes": [masked(note) for note in data.notes],
             **({"decoder": data.decoder} if data.decoder else {}),
         },
         "model": {"num_parameters": sum(p.numel() for p in parts.model.parameters()), "notes": models.notes_of(parts.model)},

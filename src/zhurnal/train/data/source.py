@@ -24,6 +24,8 @@ from . import cache as cached
 from .decode import SUFFIXES, BadImage
 
 LARGEST_FILE = 256_000_000  # bytes, uncompressed
+LARGEST_DIRECTORY = 64_000_000  # bytes of a zip's list of its members: about 600,000
+MOST_PACKED, HARMLESS = 100, 16_000_000  # a member that is packed tighter, and not so small, is no image that anyone saved
 MOST_NAMED = 20
 NO_FILE = -1  # the size of a link to nowhere or a pipe: an image that cannot be read, not an absent one
 _LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
@@ -173,6 +175,7 @@ def _list_zip(path: Path) -> Listing:
     """
     handles = threading.local()
     try:
+        _check_directory(path)
         handles.zip = zipfile.ZipFile(path)
         members: list[zipfile.ZipInfo] = handles.zip.infolist()
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
@@ -189,6 +192,7 @@ def _list_zip(path: Path) -> Listing:
     if problems:
         raise DataError("\n".join(problems))
     files: dict[tuple[str, ...], zipfile.ZipInfo] = {}
+    twice: set[str] = set()
     folders: set[tuple[str, ...]] = set()
     for member in members:
         parts = tuple(p for p in member.filename.split("/") if p not in ("", "."))
@@ -197,15 +201,39 @@ def _list_zip(path: Path) -> Listing:
         depth = len(parts) + member.is_dir()
         folders.update(parts[:end] for end in range(1, depth))
         if not member.is_dir():
+            twice |= {"/".join(parts)} if parts in files else set()
             files[parts] = member
+    if twice:
+        raise DataError(f"{path}: {count(len(twice), 'name')} that stand twice: {name_some(sorted(twice))}; pack it again with each once")
 
     def read(parts: tuple[str, ...]) -> bytes:
         if not hasattr(handles, "zip"):
             handles.zip = zipfile.ZipFile(path)
-        content: bytes = handles.zip.read(files[parts])
+        member = files[parts]
+        if member.file_size > max(HARMLESS, MOST_PACKED * member.compress_size):
+            raise ValueError(f"it is packed more than {MOST_PACKED} to 1: {member.file_size:,} bytes in {member.compress_size:,}")
+        with handles.zip.open(member) as packed:
+            content: bytes = packed.read(member.file_size + 1)  # a size that lies is not trusted: without one, all would be unpacked
         return content
 
     return Listing(tuple(Found(parts, m.file_size, m.CRC) for parts, m in files.items()), frozenset(folders), read)
+
+
+def _check_directory(path: Path) -> None:
+    """Raise ValueError where a zip's list of members is larger than can be read in a moment; what it says of itself elsewhere is not trusted."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 66_000))
+        tail = file.read()
+        at = tail.rfind(b"PK\5\6")
+        if at < 0 or len(tail) - at < 22:
+            return  # no zip, which whoever opens it tells
+        size = int.from_bytes(tail[at + 12 : at + 16], "little")
+        if size == 0xFFFFFFFF and tail[at - 20 : at - 16] == b"PK\6\7":
+            file.seek(int.from_bytes(tail[at - 12 : at - 4], "little"))
+            size = int.from_bytes(file.read(56)[40:48], "little")
+    if size > LARGEST_DIRECTORY:
+        raise ValueError(f"its list of members has {size:,} bytes, at most {LARGEST_DIRECTORY:,} are read: unpack it into a folder")
 
 
 def _is_outside(member: zipfile.ZipInfo) -> bool:
