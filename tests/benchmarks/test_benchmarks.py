@@ -60,6 +60,12 @@ def test_transforms():
     assert "| `augment_simple` |" in output("benchmarks/transforms.py", "--rounds", "1", "--batch", "8")
 
 
+@pytest.mark.slow
+def test_observations():
+    assert "| onset of rising loss: mean error |" in output("benchmarks/simulated_journals.py", "--quick")
+    assert "(CPU)." in output("benchmarks/observations_speed.py", "--runs", "2", "--epochs", "15", "--images", "50")
+
+
 BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {}: pass\n"
 
 

@@ -106,7 +106,7 @@ def _by_images(first: Summary, second: Summary, names: tuple[str, str], smallest
     of_epochs = max((n for r in (a, b) if (n := pairs.epoch_noise(series(r))) is not None), default=None)
     sigma = max(gap.of_images, of_epochs or 0.0, lab.sd if lab.known else 0.0)
     explained = pairs.Z95 * math.sqrt(2) * sigma
-    steady = pairs.steady(gap.of_images, of_epochs)
+    steady = pairs.steady(gap.of_images, of_epochs, by_images=not gap.caveats)
     size = abs(gap.difference)
     needed = max(3, seeds.seeds_needed(max(sigma, 1e-6), smallest) or 0) if math.isfinite(sigma) else None
     advice = f"about {count(needed, 'seed')} each would show a difference of {100 * smallest:g} points" if needed else ""

@@ -251,3 +251,32 @@ def test_an_entry_about_too_many_scattered_experiments(own_lab: Lab) -> None:
     names = [f"e{n:04d}" for n in range(1, 101, 2)]
     with pytest.raises(JournalError, match="needs a file name of 299 characters, must be at most 200"):
         entry.path_of(own_lab, names)
+
+
+def test_observations_are_put_under_their_heading_on_an_older_page(own_lab: Lab) -> None:
+    path = entry.write(own_lab, ["e0001", "e0003"]).path
+    whole = path.read_text()
+    begin, end = whole.index("<!-- zhurnal:begin observations"), whole.index("<!-- What do the table")
+    old = whole[:begin] + "My own sentence.\n\n" + whole[end:]
+    path.write_text(old)
+    assert entry.write(own_lab, ["e0001", "e0003"]).changed is False
+    assert path.read_text() == old
+    entry.write(own_lab, ["e0001", "e0003"], add=["observations"])
+    after = path.read_text()
+    heading, block, own = (after.index(t) for t in ("## Observations", "<!-- zhurnal:begin observations", "My own sentence."))
+    assert heading < block < own
+    assert "<details><summary>evidence</summary>" in after[block:own]
+
+
+def test_a_block_that_rests_on_images_is_kept_where_they_are_missing(own_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zhurnal.report import results
+
+    monkeypatch.setitem(results.OPTIONAL, "observations", lambda told, lab: "- e0003: exact McNemar test on the same 10 images")
+    path = entry.write(own_lab, ["e0003"]).path
+    assert "observations" in path.read_text()
+    entry.write(own_lab, ["e0003"])
+    before = path.read_text()
+    monkeypatch.setitem(results.OPTIONAL, "observations", lambda told, lab: "- e0003: no per-image results here")
+    written = entry.write(own_lab, ["e0003"])
+    assert path.read_text() == before
+    assert "it rests on per-image results, which are not here" in written.notes[-1]

@@ -107,6 +107,6 @@ def epoch_noise(values: Floats) -> float | None:
 UNSTEADY = 1.5  # epochs that differ by so many times what the images explain: one checkpoint says little of its run
 
 
-def steady(of_images: float, of_epochs: float | None) -> bool:
-    """Return whether the last epochs of a run differ no more than the images let expect."""
-    return of_epochs is None or of_epochs <= UNSTEADY * of_images
+def steady(of_images: float, of_epochs: float | None, *, by_images: bool = True) -> bool:
+    """Return whether the last epochs of a run differ no more than the images let expect; a bound from their number alone is wide already."""
+    return of_epochs is None or of_epochs <= (UNSTEADY if by_images else 1.0) * of_images

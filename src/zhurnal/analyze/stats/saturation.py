@@ -22,11 +22,11 @@ SHORTEST = 12  # epochs; of fewer nothing is said
 BOOTSTRAP = 200
 BLOCK = 3  # epochs that are resampled together: neighbours are alike
 LATE = 0.8  # a plateau that begins after this part of the epochs was hardly seen
-ENOUGH = 1.3  # a fit whose residuals have at most so many times the variance of neighbouring epochs is good
+ENOUGH = 1.15  # a fit whose residuals have at most so many times the variance of neighbouring epochs is good
 WORST = 2.5  # one whose residuals have more is none
-FASTER = (0.0, 3.0, 8.0)  # how much faster a second, fast part of an exponential curve is; 0: there is none
-MORE = 10.0  # a second part must make the fit better by so much more than AICc asks: it shifts the plateau
-FORMS = ("exponential curve", "exponential curve of two rates", "exponential curve of two rates", "power curve")
+FASTER = (0.0, 2.5, 4.0, 8.0)  # how much faster a second, fast part of an exponential curve is; 0: there is none
+MORE = 3.0  # a second part must make the fit better by so much more than AICc asks: it shifts the plateau
+FORMS = ("exponential curve", *["exponential curve of two rates"] * (len(FASTER) - 1), "power curve")
 _GRID = 100  # rates of each form
 _NONE = 1e9  # the score of a form that would fall
 
