@@ -1,6 +1,7 @@
 """Make docs/images/entry.png: an entry of the example lab as a page, photographed by a headless Chromium.
 
 python docs/picture.py examples/lenet-on-cifar10/journal/e0012-e0014.md docs/images/entry.png
+python docs/picture.py examples/lenet-on-cifar10/journal/e0017,e0019,e0021.md docs/images/observations.png 760 "## Observations"
 """
 
 import os
@@ -21,12 +22,14 @@ tr:nth-child(2n) td { background: #f6f8fa; } img { max-width: 78%; } p { margin:
 """
 
 
-def main(page: Path, picture: Path, height: int = 1500) -> None:
-    """Photograph `page` (Markdown) into `picture` (PNG), 1000 pixels wide."""
+def main(page: Path, picture: Path, height: int = 1500, start: str = "") -> None:
+    """Photograph `page` (Markdown) into `picture` (PNG), 1000 pixels wide; from a heading on, where one is given, with the first evidence unfolded."""
     browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
     if browser is None:
         sys.exit("needs Chromium on the PATH (Debian: apt-get install chromium)")
-    html = MarkdownIt("commonmark").enable("table").render(page.read_text())
+    text = page.read_text()
+    shown = text[text.index(f"\n{start}\n") :].replace("<details>", "<details open>", 1) if start else text
+    html = MarkdownIt("commonmark").enable("table").render(shown)
     html = re.sub(r'src="fig/', f'src="{page.parent.resolve().as_uri()}/fig/', html)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "page.html"
@@ -49,4 +52,4 @@ def main(page: Path, picture: Path, height: int = 1500) -> None:
 if __name__ == "__main__":
     picture = Path(sys.argv[2]).resolve()
     picture.parent.mkdir(parents=True, exist_ok=True)
-    main(Path(sys.argv[1]), picture, *(int(a) for a in sys.argv[3:4]))
+    main(Path(sys.argv[1]), picture, *(int(a) for a in sys.argv[3:4]), *sys.argv[4:5])
