@@ -45,7 +45,7 @@ class Mark:
 @dataclass(frozen=True)
 class Watched:
     """A program that ran to its end: its epochs, CPU and wall seconds of the whole process, and the most memory it had at once
-    (of its first process alone, where memory was not looked at)."""
+    (of its first process alone, and no less than the measuring process had, where memory was not looked at)."""
 
     marks: list[Mark]
     cpu: float
@@ -98,7 +98,8 @@ def watch(command: Sequence[str], threads: int = 1, *, memory: bool = False) -> 
             errors.seek(0)
             said = [*lines[-5:], *errors.read().decode(errors="replace").splitlines()[-25:]]
             raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n" + "\n".join(said))
-    return Watched(marks, used.ru_utime + used.ru_stime, wall, max(peak[0], used.ru_maxrss * 1024), lines)
+    # ru_maxrss counts what this process had when it made the other, so it is an upper bound, and of no use where memory is looked at.
+    return Watched(marks, used.ru_utime + used.ru_stime, wall, peak[0] if memory else used.ru_maxrss * 1024, lines)
 
 
 def _stats() -> dict[int, list[str]]:
@@ -131,11 +132,19 @@ def tree_cpu_seconds(pid: int) -> float:
 
 
 def _sample_memory(pid: int, peak: list[int], over: threading.Event) -> None:
-    """Keep the largest sum of the resident memory of a process and all below it."""
+    """Keep the largest sum of the resident memory of a process and all below it, or the most that the system saw of the first alone."""
     page = os.sysconf("SC_PAGE_SIZE")
     while not over.wait(0.2):
         stats = _stats()
-        peak[0] = max(peak[0], sum(int(stats[member][21]) * page for member in _tree(pid, stats)))
+        alone = re.search(r"VmHWM:\s+(\d+) kB", _read_status(pid))
+        peak[0] = max(peak[0], sum(int(stats[member][21]) * page for member in _tree(pid, stats)), int(alone[1]) * 1024 if alone else 0)
+
+
+def _read_status(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it ended
+        return ""
 
 
 def write_arrays(data: Path | None, to: Path, num_train: int = 50_000, num_test: int = 10_000) -> Path:

@@ -114,11 +114,14 @@ def in_files(lab: Lab, name: str) -> str:
     return f"made {beside or odd}" if beside or odd else ""
 
 
+# What a page of ours holds: a comment, a line break, and evidence that is folded, as text without any tag in it.
+OUR_HTML = r"(?s)(\s*<!--(?!.*-->.*-->).*-->\s*|<br>|\s*<details><summary>evidence</summary>[^<]*</details>\s*)"
+
+
 def in_markdown(lab: Lab, name: str) -> str:
     """What Markdown readers make of an entry and of the list of entries."""
     told = summary.read_all(lab, ["e0001", "e0002"])
-    contents = {block: make(told).rstrip() for block, make in entry.BLOCKS.items()}
-    page = entry.new_page(told, contents)
+    page = entry.new_page(told, entry.contents_of(told, lab, (*entry.BLOCKS, "observations")))
     entry.parse_entry(page)
     (lab.journal / "e0001-e0002.md").write_text(page)
     listing = journal.listing(lab)
@@ -128,7 +131,7 @@ def in_markdown(lab: Lab, name: str) -> str:
             return f"{text!r:.200} would not only be shown"
         for token in MarkdownIt("commonmark", {"html": True, "linkify": False}).enable(["table", "strikethrough"]).parse(text):
             for inner in (token, *(token.children or ())):
-                if inner.type in ("html_block", "html_inline") and not re.fullmatch(r"(?s)(\s*<!--(?!.*-->.*-->).*-->\s*|<br>)", inner.content):
+                if inner.type in ("html_block", "html_inline") and not re.fullmatch(OUR_HTML, inner.content):
                     return f"live HTML {inner.content!r:.100}"
                 target = str(inner.attrs.get("href") or inner.attrs.get("src") or "")
                 if target and not re.fullmatch(r"(fig/)?e0001[-,%A-Za-z0-9_]*\.(md|png)", target):

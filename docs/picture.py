@@ -23,7 +23,7 @@ tr:nth-child(2n) td { background: #f6f8fa; } img { max-width: 78%; } p { margin:
 
 
 def main(page: Path, picture: Path, height: int = 1500, start: str = "") -> None:
-    """Photograph `page` (Markdown) into `picture` (PNG), 1000 pixels wide; from a heading on, where one is given, with the first evidence unfolded."""
+    """Photograph `page` (Markdown) into `picture` (PNG), 1000 pixels wide; from a heading on where one is given, the first evidence unfolded."""
     browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
     if browser is None:
         sys.exit("needs Chromium on the PATH (Debian: apt-get install chromium)")

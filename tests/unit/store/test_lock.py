@@ -74,7 +74,7 @@ def test_where_there_are_no_locks_the_process_is_looked_for(tmp_path, without_lo
     assert not is_locked(tmp_path), "it has ended, though this process lives"
     code = "from zhurnal.store import lock\nprint(lock._identity(), end='')"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    (tmp_path / "lock").write_text(other)
+    (tmp_path / "lock").write_text(f"process 1 on a machine\n{other}")
     assert not is_locked(tmp_path), "its process was killed"
     with locked(tmp_path, "e0001"):
         pass
@@ -92,13 +92,12 @@ def test_where_there_are_no_locks_the_process_is_looked_for(tmp_path, without_lo
     ],
 )
 def test_who_lives_without_locks(tmp_path, without_locks, change, lives):
-    first, second = lock._identity().splitlines()
-    (tmp_path / "lock").write_text(f"{first}\n{change(*second.split())}\n")
+    (tmp_path / "lock").write_text(f"process 1 on a machine\n{change(*lock._identity().split())}\n")
     assert is_locked(tmp_path) is lives
 
 
 def test_after_a_reboot_nothing_is_held(tmp_path):
-    (tmp_path / "lock").write_text(lock._identity())
+    (tmp_path / "lock").write_text(f"process 1 on a machine\n{lock._identity()}")
     assert not is_locked(tmp_path)
     with locked(tmp_path, "e0001"):
         pass
