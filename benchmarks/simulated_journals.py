@@ -93,19 +93,19 @@ def journals(bare: list[Summary], num: int, effect: float, sigma: float | None) 
     return some / num, right / num, habit / num
 
 
-def plateaus(num: int, form: str) -> tuple[float, float, float, float]:
-    """Return the mean error in epochs of where curves saturate, the coverage of the interval, the part of curves that a plateau is told of, and the
-    mean error of the highest epoch.
+def plateaus(num: int, form: str, rho: float = 0.0) -> tuple[float, float, float, float, float]:
+    """Return the mean error in epochs of where curves saturate, the coverage and the median width of the interval, the part of curves that a plateau
+    is told of, and the mean error of the highest epoch. Neighbouring epochs' noise is alike by rho.
     """
     random = np.random.default_rng(2)
-    errors, covered, naive = [], [], []
+    errors, covered, widths, naive = [], [], [], []
     fine = np.linspace(1, 400, 80_000)
     for _ in range(num):
         sigma, top, tau = random.uniform(0.0025, 0.006), random.uniform(0.6, 0.95), random.uniform(3, 11)
         faster, size, power = random.uniform(2.5, 8), top - random.uniform(0.1, 0.4), random.uniform(1.2, 2)
         shape = {"exponential": lambda x, tau=tau: np.exp(-x / tau), "power": lambda x, power=power: x**-power,
                  "two rates": lambda x, tau=tau, faster=faster: 0.7 * np.exp(-faster * x / tau) + 0.3 * np.exp(-x / tau)}[form]  # fmt: skip
-        curve = top - size * shape(np.arange(1, 81.0)) + sigma * random.standard_normal(80)
+        curve = top - size * shape(np.arange(1, 81.0)) + noise(random, 80, sigma, rho)
         margin = max(0.005, 2 * sigma / math.sqrt(5))
         true = float(fine[np.argmax(size * shape(fine) <= margin)])
         found = saturation(curve, margin)
@@ -113,24 +113,36 @@ def plateaus(num: int, form: str) -> tuple[float, float, float, float]:
         if found is not None and found.reached:
             errors.append(abs(found.epoch - true))
             covered.append(found.low - 0.5 <= true <= found.high + 0.5)
-    return float(np.mean(errors)), float(np.mean(covered)), len(errors) / num, float(np.mean(naive))
+            widths.append(found.high - found.low)
+    return float(np.mean(errors)), float(np.mean(covered)), float(np.median(widths)), len(errors) / num, float(np.mean(naive))
 
 
-def turns(num: int, *, rising: bool) -> tuple[float, float, float]:
-    """Return the mean error in epochs of where losses turn, the part that is told to rise, and the mean error of the lowest epoch."""
+def turns(num: int, shape: str, epochs: int = 80) -> tuple[float, float, float, float, float]:
+    """Return the mean error in epochs of where losses turn, the coverage and the median width of the interval, the part that is told to rise, and the
+    mean error of the lowest epoch.
+
+    Losses fall exponentially or by a power, and rise steadily, ever less, or not at all.
+    """
     random = np.random.default_rng(3)
-    errors, naive, up = [], [], 0
-    fine = np.linspace(1, 80, 8_000)
+    errors, covered, widths, naive = [], [], [], []
+    t, fine = np.arange(1, epochs + 1.0), np.linspace(1, epochs, 100 * epochs)
     for _ in range(num):
-        tau, slope, size = random.uniform(3, 10), random.uniform(0.002, 0.01) if rising else 0.0, random.uniform(0.8, 1.5)
-        loss = 0.7 + size * np.exp(-np.arange(1, 81) / tau) + slope * np.arange(1, 81) + noise(random, 80, random.uniform(0.003, 0.012), 0.3)
-        true = float(fine[np.argmin(size * np.exp(-fine / tau) + slope * fine)])
+        tau, slope, size, sigma = random.uniform(3, 10), random.uniform(0.002, 0.01), random.uniform(0.8, 1.5), random.uniform(0.003, 0.012)
+        power, long = random.uniform(0.7, 1.5), random.uniform(20, 60)
+        parts = {"steady": lambda x, *p: p[1] * np.exp(-x / p[0]) + p[2] * x,
+                 "slowing": lambda x, *p: p[1] * x ** -p[3] + p[2] * p[4] * (1 - np.exp(-x / p[4])),
+                 "none": lambda x, *p: p[1] * np.exp(-x / p[0])}[shape]  # fmt: skip
+        loss = 0.7 + parts(t, tau, size, slope, power, long) + noise(random, epochs, sigma, 0.3)
+        true = float(fine[np.argmin(parts(fine, tau, size, slope, power, long))])
         found = turn(loss)
         if found is not None and found.rises:
-            up += 1
             errors.append(abs(found.epoch - true))
+            covered.append(found.low - 0.5 <= true <= found.high + 0.5)
+            widths.append(found.high - found.low)
         naive.append(abs(int(loss.argmin()) + 1 - true))
-    return float(np.mean(errors)) if errors else math.nan, up / num, float(np.mean(naive))
+    if not errors:
+        return math.nan, math.nan, math.nan, 0.0, float(np.mean(naive))
+    return float(np.mean(errors)), float(np.mean(covered)), float(np.median(widths)), len(errors) / num, float(np.mean(naive))
 
 
 def main() -> None:
@@ -164,16 +176,22 @@ def main() -> None:
         "The habit of calling best epochs different whose means ± deviations do not overlap finds a difference in "
         f"{100 * nothing[2]:.0f} % of the entries where nothing differs."
     ]
-    for form in ("exponential", "power", "two rates"):
-        error, cover, told, highest = plateaus(curves, form)
-        rows.append((f"saturation, {form} curves: mean error", f"{error:.2f} epochs", "within 2", error <= 2))
-        rows.append((f"saturation, {form} curves: interval covers", f"{100 * cover:.1f} %", "at least 90 %", cover >= 0.9))
-        notes.append(f"Of {form} curves a plateau is told in {100 * told:.0f} %; the highest epoch misses it by {highest:.1f} epochs in the mean.")
-    error, up, lowest = turns(curves, rising=True)
-    rows.append(("onset of rising loss: mean error", f"{error:.2f} epochs", "within 3", error <= 3))
-    _, false, _ = turns(curves, rising=False)
+    for form, rho in (("exponential", 0.0), ("power", 0.0), ("two rates", 0.0), ("two rates", 0.3)):
+        error, cover, width, told, highest = plateaus(curves, form, rho)
+        what = f"{form} curves" + (f", AR(1) {rho}" if rho else "")
+        rows.append((f"saturation, {what}: mean error", f"{error:.2f} epochs", "within 2", error <= 2))
+        rows.append((f"saturation, {what}: interval covers", f"{100 * cover:.1f} %", "at least 90 %", cover >= 0.9))
+        plateau = f"a plateau is told in {100 * told:.0f} %, with an interval of {width:.1f} epochs in the median"
+        notes.append(f"Of {what} {plateau}; the highest epoch misses it by {highest:.1f} epochs in the mean.")
+    for shape, epochs in (("steady", 80), ("slowing", 80), ("steady", 160)):
+        error, cover, width, up, lowest = turns(curves, shape, epochs)
+        what = f"{shape} rise, {epochs} epochs"
+        rows.append((f"onset of rising loss, {what}: mean error", f"{error:.2f} epochs", "within 3", error <= 3))
+        rows.append((f"onset of rising loss, {what}: interval covers", f"{100 * cover:.1f} %", "at least 90 %", cover >= 0.9))
+        rising = f"{100 * up:.0f} % are said to rise, with an interval of {width:.0f} epochs in the median"
+        notes.append(f"Of losses of {what}, {rising}; the lowest epoch misses the turn by {lowest:.1f} epochs in the mean.")
+    false = turns(curves, "none")[3]
     rows.append(("losses that do not rise and are said to", f"{100 * false:.1f} %", "at most 5 %", false <= 0.05))
-    notes.append(f"Of losses that rise, {100 * up:.0f} % are said to; the lowest epoch misses the turn by {lowest:.1f} epochs.")
     said = [f"# How often observations are wrong\n\n{measure.machine(load)}. {time.process_time() - began:.0f} CPU-seconds.\n"]
     said += [__doc__.partition("\n\n")[2].rpartition(" `python")[0] + f"\n\n```\n{measure.command()}\n```\n"]
     said += ["| what | measured | aim | |\n|---|--:|--:|---|"]

@@ -85,7 +85,7 @@ def _saturation_text(s: Summary, found: Sequence[tuple[Run, int, float, Saturati
     text += f"{100 * margin:.1f} points of its plateau of {percent(plateau, 1)} %."
     forms = list(dict.fromkeys(f[3].form for f in found))
     interval = (low, min(high, float(length))) if set(forms) <= set(FORMS) else None
-    how = ", interval by a block bootstrap of what the fit leaves" if interval else ""
+    how = ", interval by a block bootstrap of what the fit leaves and by all curves that fit hardly worse" if interval else ""
     return replace(
         base, kind="saturates", sentence=text, strength="observed", estimate=float(median(epochs)), interval=interval, unit="epochs",
         test=" and ".join(forms) + how, caveats=("the interval is the widest of the seeds",) if interval and len(runs) > 1 else (),
@@ -126,6 +126,8 @@ def _rise(s: Summary, up: Sequence[tuple[Run, stats.Turn]], num: int, known: Kno
     three = len(runs) >= 3 and len(runs) == num
     low, high = min(t.low for _, t in up), max(t.high for _, t in up)
     test = "slope from there on (Newey and West 1987), and a rise of more than three deviations of one epoch" + by_images
+    widest = ", the widest of the seeds" if len(runs) > 1 else ""
+    caveats = (*caveats, f"interval: epochs that the means of neighbouring windows do not exclude as the turn{widest}")
     if len(runs) < num:
         caveats = (*caveats, f"in {len(runs)} of {num} seeds")
     return Observation(

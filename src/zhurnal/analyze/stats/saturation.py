@@ -2,10 +2,12 @@
 
 Fits a - b exp(-t / tau), a - b exp(-t / tau) - d exp(-k t / tau) and a - b t^-c by least squares, and takes the best by AICc. For a given tau
 or c each is linear in the rest, so a grid over tau and c, the same for all bootstrap curves, finds the best in a few matrix products.
+The interval joins two: quantiles of bootstrap curves, each of which chooses its form anew, and what all curves of the grid that fit hardly worse than
+the best, of whatever form, say (likelihood ratio). The first alone believes too much in the form that happened to fit best.
 T epochs, B bootstrap curves, G points of the grid.
 
 On simulated curves the first epoch near the plateau misses by 5.7 epochs in the mean, the highest epoch by 19.5, a change point by 8.7 and more, the
-fit by less than one (benchmarks/results/simulated_journals.md has the figures of this implementation).
+fit by half an epoch to one and a half (benchmarks/results/simulated_journals.md has the figures of this implementation).
 """
 
 import math
@@ -24,9 +26,10 @@ BLOCK = 3  # epochs that are resampled together: neighbours are alike
 LATE = 0.8  # a plateau that begins after this part of the epochs was hardly seen
 ENOUGH = 1.15  # a fit whose residuals have at most so many times the variance of neighbouring epochs is good
 WORST = 2.5  # one whose residuals have more is none
-FASTER = (0.0, 2.5, 4.0, 8.0)  # how much faster a second, fast part of an exponential curve is; 0: there is none
+FASTER = (0.0, 2.0, 3.0, 4.5, 6.5, 9.0)  # how much faster a second, fast part of an exponential curve is; 0: there is none
 MORE = 3.0  # a second part must make the fit better by so much more than AICc asks: it shifts the plateau
 FORMS = ("exponential curve", *["exponential curve of two rates"] * (len(FASTER) - 1), "power curve")
+HARDLY_WORSE = 5.99  # of AICc; 95 % of chi squared with two degrees of freedom: for the rate, and for the form
 _GRID = 100  # rates of each form
 _NONE = 1e9  # the score of a form that would fall
 
@@ -63,8 +66,11 @@ def saturation(curve_T: Floats, margin: float) -> Saturation | None:
         return _by_last(curve_T, margin, still, (slope, slope - half, slope + half))
     start, epoch, plateau, form, fitted, rest = fit
     drawn_BT = fitted + _resampled(rest * math.sqrt(len(rest) / (len(rest) - 3)))
-    spread_B = _curves(len(rest), start).best(drawn_BT, margin)[0]
+    curves = _curves(len(rest), start)
+    spread_B = curves.best(drawn_BT, margin)[0]
     low, high = (float(q) for q in np.quantile(spread_B, (0.025, 0.975)))
+    others = curves.hardly_worse(curve_T[start:], margin)
+    low, high = min(low, *others), max(high, *others)
     reached = not still and epoch <= LATE * length and high <= length
     return Saturation(epoch, min(low, epoch), max(high, epoch), plateau, form, reached, (slope, slope - half, slope + half))
 
@@ -150,17 +156,9 @@ class _Curves:
 
     def best(self, curves_BT: Floats, margin: float) -> tuple[Floats, Floats, Floats, npt.NDArray[np.intp]]:
         """Return for each curve the epoch within margin of its plateau, the plateau, the fitted curve, and which point of the grid fits best."""
-        rows, length = np.arange(len(curves_BT)), curves_BT.shape[1]
-        mean_B = curves_BT.mean(axis=1)
-        along_BG, fast_BG = curves_BT @ self.unit_GT.T, curves_BT @ self.fast_unit_GT.T  # a fit explains the squares of these
+        rows, mean_B = np.arange(len(curves_BT)), curves_BT.mean(axis=1)
+        along_BG, fast_BG, drop_BG, fast_drop_BG, score_BG = self._fits(curves_BT)
         has_fast_G = self.faster_G > 0
-        fast_drop_BG = np.where(has_fast_G, -fast_BG / self.fast_norm_G, 0.0)  # d
-        drop_BG = (-along_BG - fast_drop_BG * self.fast_along_G) / self.norm_G  # b: how far the curve is from its plateau at its start
-        gain_BG = along_BG**2 + np.where(has_fast_G, fast_BG**2, 0.0)
-        rises_BG = (drop_BG > 0) & (~has_fast_G | (fast_drop_BG > 0))
-        total_B = ((curves_BT - mean_B[:, None]) ** 2).sum(axis=1)
-        left_BG = np.maximum(total_B[:, None] - gain_BG, 1e-12 * total_B[:, None] + 1e-300)
-        score_BG = np.where(rises_BG, length * np.log(left_BG) + self.penalty_G, _NONE)
         which_B = score_BG.argmin(axis=1)
         # between points of the grid: a parabola through the best and its neighbours of the same form
         inside = (which_B % _GRID > 0) & (which_B % _GRID < _GRID - 1)
@@ -176,6 +174,26 @@ class _Curves:
         fast_B = np.where(has_fast_G[which_B], fast_BG[rows, which_B], 0.0)
         fitted_BT = mean_B[:, None] + along_BG[rows, which_B][:, None] * self.unit_GT[which_B] + fast_B[:, None] * self.fast_unit_GT[which_B]
         return epochs_B, plateau_B, fitted_BT, which_B
+
+    def hardly_worse(self, curve_T: Floats, margin: float) -> tuple[float, float]:
+        """Return the first and the last epoch that any point of the grid tells whose fit is hardly worse than the best."""
+        _, _, drop_BG, fast_drop_BG, score_BG = self._fits(curve_T[None])
+        near_G = np.flatnonzero(score_BG[0] <= score_BG[0].min() + HARDLY_WORSE)
+        epochs, _ = self._solve(np.full(len(near_G), curve_T.mean()), drop_BG[0, near_G], fast_drop_BG[0, near_G], near_G, margin)
+        return float(epochs.min()), float(epochs.max())
+
+    def _fits(self, curves_BT: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Return for each curve and point of the grid the parts along the slow and the fast shape, their sizes b and d, and the score (AICc)."""
+        along_BG, fast_BG = curves_BT @ self.unit_GT.T, curves_BT @ self.fast_unit_GT.T  # a fit explains the squares of these
+        has_fast_G = self.faster_G > 0
+        fast_drop_BG = np.where(has_fast_G, -fast_BG / self.fast_norm_G, 0.0)  # d
+        drop_BG = (-along_BG - fast_drop_BG * self.fast_along_G) / self.norm_G  # b: how far the curve is from its plateau at its start
+        gain_BG = along_BG**2 + np.where(has_fast_G, fast_BG**2, 0.0)
+        rises_BG = (drop_BG > 0) & (~has_fast_G | (fast_drop_BG > 0))
+        total_B = ((curves_BT - curves_BT.mean(axis=1)[:, None]) ** 2).sum(axis=1)
+        left_BG = np.maximum(total_B[:, None] - gain_BG, 1e-12 * total_B[:, None] + 1e-300)
+        score_BG = np.where(rises_BG, curves_BT.shape[1] * np.log(left_BG) + self.penalty_G, _NONE)
+        return along_BG, fast_BG, drop_BG, fast_drop_BG, score_BG
 
     def _solve(self, mean_B: Floats, drop_B: Floats, fast_B: Floats, which_B: npt.NDArray[np.intp], margin: float) -> tuple[Floats, Floats]:
         """Return the epoch within margin of the plateau, and the plateau, for one point of the grid for each curve.

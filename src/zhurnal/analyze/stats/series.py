@@ -32,12 +32,17 @@ def noise(values: Floats) -> float:
     return float(1.4826 * np.median(np.abs(second - np.median(second))) / math.sqrt(6)) if len(second) else 0.0
 
 
+WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)  # epochs on each side
+APART = 2.25  # standard errors; 1.96 for one pair of windows, more since many are looked at; measured: benchmarks/simulated_journals.py
+_SMOOTH = np.array([-21, 14, 39, 54, 59, 54, 39, 14, -21]) / 231  # a parabola through nine neighbours, at their middle (Savitzky and Golay 1964)
+
+
 @dataclass(frozen=True)
 class Turn:
     """Where a curve is lowest, and how it goes on from there."""
 
     epoch: int
-    low: int  # 95 % interval, by a bootstrap of what is left of a smooth curve
+    low: int  # 95 % interval: all epochs that neighbouring windows do not exclude
     high: int
     rise: float  # mean of the last five epochs less the smooth minimum
     slope: float  # per epoch, from there on
@@ -48,59 +53,79 @@ class Turn:
 def turn(curve_T: Floats) -> Turn | None:
     """Return where a curve is lowest and whether it rises from there; none for fewer than twelve epochs or with missing values.
 
-    The place is the lowest point of a parabola around the lowest running median of five. That it rises needs both a slope above zero (one-sided, 1 %)
-    and a rise of the mean of the last five epochs of more than three deviations of one epoch: the lowest of many noisy epochs is always followed by
-    higher ones.
+    The place is the lowest point of a cubic curve through the epochs of its interval (see `_between`). That it rises needs both a slope above zero
+    (one-sided, 1 %) and a rise of the mean of the last five epochs of more than three deviations of one epoch: the lowest of many noisy epochs is
+    always followed by higher ones.
     """
     from scipy.special import stdtr
 
     length = len(curve_T)
     if length < 12 or not np.isfinite(curve_T).all():
         return None
-    epoch, bottom = (found[0] for found in _lowest(curve_T[None]))
-    at = round(float(epoch))
-    after = curve_T[at - 1 :]
-    sigma = noise(curve_T[max(0, at - 1 - length // 4) :])
+    first, last = _between(curve_T)
+    index, bottom = _lowest(curve_T, first, last)
+    at, low, high = index + 1, first + 1, last + 1
+    after = curve_T[index:]
+    sigma = noise(curve_T[max(0, index - length // 4) :])
     rise = float(curve_T[-5:].mean() - bottom)
     if len(after) < 6:
-        return Turn(at, at, at, rise, 0.0, 1.0, False)
+        return Turn(at, low, high, rise, 0.0, 1.0, False)
     slope, se, df = hac_slope(after)
     p = float(stdtr(df, -slope / se)) if se > 0 else float(slope <= 0)
-    smooth_T = _smooth(curve_T)
-    rest_T = curve_T - smooth_T
-    random = np.random.default_rng(length)
-    starts = random.integers(0, length - 2, (200, -(-length // 3)))
-    drawn_BT = smooth_T + (1.15 * rest_T)[(starts[:, :, None] + np.arange(3)).reshape(200, -1)[:, :length]]
-    low, high = np.quantile(_lowest(drawn_BT)[0], (0.025, 0.975))
-    rises = p < 0.01 and rise > 3 * sigma
-    return Turn(at, min(at, round(float(low))), max(at, round(float(high))), rise, slope, p, rises)
+    return Turn(at, low, high, rise, slope, p, p < 0.01 and rise > 3 * sigma)
 
 
-def _smooth(curve_T: Floats) -> Floats:
-    """Return running means of five, of fewer at the ends."""
-    kernel = np.ones(5)
-    found: Floats = np.convolve(curve_T, kernel, "same") / np.convolve(np.ones(len(curve_T)), kernel, "same")
-    return found
+def _between(curve_T: Floats) -> tuple[int, int]:
+    """Return the first and the last index at which a curve that falls and then rises may be lowest.
+
+    Where the mean of some epochs is clearly above that of as many that follow, the curve turns after the first of them; where it is clearly below,
+    before the last. No form of the curve is assumed, and no smoothing can shift what is found. The interval holds the lowest running median of five.
+    """
+    length = len(curve_T)
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(curve_T, 2, mode="edge"), 5), axis=1)
+    at = int(medians.argmin())
+    sd, rho = _alike(curve_T[max(0, min(at // 2, length - 24)) :])  # the steep first epochs are no noise
+    sums = np.concatenate([[0.0], np.cumsum(curve_T)])
+    first, last = 0, length - 1
+    for w in WINDOWS:
+        if 2 * w > length:
+            break
+        lag = np.arange(1, 2 * w)
+        se = sd * math.sqrt(max(2 * w + 2 * float((np.where(lag <= w, 2 * w - 3 * lag, lag - 2 * w) * rho**lag).sum()), 0.0)) / w
+        gap = (sums[2 * w :] - 2 * sums[w:-w] + sums[: -2 * w]) / w  # from index i on: the second window less the first
+        starts = np.arange(len(gap))
+        falls, rises = starts[(gap < -APART * se) & (starts <= at)], starts[(gap > APART * se) & (starts + 2 * w - 1 >= at)]
+        first, last = max([first, *falls[-1:].tolist()]), min([last, *(rises[:1] + 2 * w - 1).tolist()])
+    return first, last
 
 
-def _lowest(curves_BT: Floats) -> tuple[Floats, Floats]:
-    """Return the epoch of the lowest point of a parabola around the lowest running median of five, and its height, for each curve."""
-    batch, length = curves_BT.shape
-    padded = np.pad(curves_BT, ((0, 0), (2, 2)), mode="edge")
-    medians_BT = np.median(np.lib.stride_tricks.sliding_window_view(padded, 5, axis=1), axis=2)
-    center_B = medians_BT.argmin(axis=1)
-    half = max(4, length // 8)
-    start_B = np.clip(center_B - half, 0, length - 2 * half - 1)
-    x = np.arange(-half, half + 1, dtype=float)
-    y_BW = curves_BT[np.arange(batch)[:, None], start_B[:, None] + np.arange(2 * half + 1)]
-    c2, c1, c0 = np.linalg.lstsq(np.stack([x**2, x, np.ones_like(x)], 1), y_BW.T, rcond=None)[0]
-    convex = c2 > 0
-    vertex = np.where(convex, -c1 / np.where(convex, 2 * c2, 1.0), math.inf)
-    inside = np.abs(vertex) <= half
-    vertex = np.where(inside, vertex, 0.0)
-    epoch = np.where(inside, start_B + half + vertex, center_B) + 1
-    height = np.where(inside, c0 + c1 * vertex + c2 * vertex**2, medians_BT[np.arange(batch), center_B])
-    return np.clip(epoch, 1, length), height
+def _alike(values: Floats) -> tuple[float, float]:
+    """Return the deviation of epochs around a smooth curve, and how alike neighbours are: rho of an autoregression of first order, 0 to 0.8.
+
+    Both are read from what a parabola through nine neighbours leaves, which makes neighbours look less alike than they are; this is allowed for.
+    """
+    taken = -_SMOOTH
+    taken[4] += 1
+    rest = np.convolve(values, taken, "valid")
+    sd = float(1.4826 * np.median(np.abs(rest)))
+    rest = np.clip(rest, -3 * sd, 3 * sd)
+    lags, products, rhos = np.arange(-8, 9), np.correlate(taken, taken, "full"), np.linspace(0, 0.8, 17)
+    kept = np.array([[(products * r ** np.abs(lags + k)).sum() for r in rhos] for k in (0, 1)])  # of the variance, and of the product of neighbours
+    size = float(rest @ rest)
+    rho = float(np.interp(float(rest[1:] @ rest[:-1]) / size, kept[1] / kept[0], rhos)) if size else 0.0
+    return sd / math.sqrt(float(np.interp(rho, rhos, kept[0]))), rho
+
+
+def _lowest(curve_T: Floats, first: int, last: int) -> tuple[int, float]:
+    """Return the index from first to last where a cubic curve through these epochs, at least nine, is lowest, and its height."""
+    length = len(curve_T)
+    start = max(0, min(first - max(0, 8 - (last - first)) // 2, length - 9))
+    stop = min(length - 1, max(last, start + 8))
+    middle, half = (start + stop) / 2, (stop - start) / 2
+    cubic = np.polynomial.Polynomial.fit((np.arange(start, stop + 1) - middle) / half, curve_T[start : stop + 1], 3)
+    at = np.linspace(first, last, 8 * (last - first) + 1)
+    heights = cubic((at - middle) / half)
+    return round(float(at[heights.argmin()])), float(heights.min())
 
 
 def spikes(curve_T: Floats, least: float) -> list[tuple[int, float]]:
