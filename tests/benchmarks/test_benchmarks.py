@@ -147,8 +147,9 @@ def test_real_seeds_take_up_a_lab(tmp_path):
     page = output(*arguments)
     assert "| seeds of e0001 | 1 | 15 |" in page
     assert "| seeds of e0002 | 3 | 10 |" in page
+    assert "| e0001 and e0002, equal | 1 | 36 |" in page
     assert "| e0001 and e0002, equal | 6 | 1 |" in page
-    assert "Supported or strong among runs that do not differ: 0 of 51 comparisons; must be 0." in page
+    assert "Supported or strong among runs that do not differ: 0 of 137 comparisons; must be 0." in page
     records = {p: p.stat().st_mtime_ns for p in (tmp_path / "lab").rglob("record.jsonl")}
     assert len(records) == 24
     assert output(*arguments).splitlines()[5:] == page.splitlines()[5:]

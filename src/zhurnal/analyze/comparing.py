@@ -97,7 +97,9 @@ class _Gap:
     p: float
     of_images: float  # deviation that the images let one accuracy have
     test: str
-    caveats: tuple[str, ...]
+    caveats: tuple[str, ...] = ()
+    quantile: float = pairs.Z95  # of `of_images`, for 95 %
+    dependent: str = ""  # what speaks against independent errors, where something does
 
 
 def _by_images(first: Summary, second: Summary, names: tuple[str, str], smallest: float, lab: Noise) -> Observation:
@@ -105,8 +107,9 @@ def _by_images(first: Summary, second: Summary, names: tuple[str, str], smallest
     gap = _gap(a, b)
     of_epochs = max((n for r in (a, b) if (n := pairs.epoch_noise(series(r))) is not None), default=None)
     sigma = max(gap.of_images, of_epochs or 0.0, lab.sd if lab.known else 0.0)
-    explained = pairs.Z95 * math.sqrt(2) * sigma
+    explained = math.sqrt(2) * max(gap.quantile * gap.of_images, pairs.Z95 * (of_epochs or 0.0), lab.half() if lab.known else 0.0)
     steady = pairs.steady(gap.of_images, of_epochs, by_images=not gap.caveats)
+    told = steady and (lab.known or not gap.dependent)
     size = abs(gap.difference)
     needed = max(3, seeds.seeds_needed(max(sigma, 1e-6), smallest) or 0) if math.isfinite(sigma) else None
     advice = f"about {count(needed, 'seed')} each would show a difference of {100 * smallest:g} points" if needed else ""
@@ -125,11 +128,15 @@ def _by_images(first: Summary, second: Summary, names: tuple[str, str], smallest
         caveats.append(
             f"the images explain ±{100 * gap.of_images:.2f} points: the learning rate has not fallen far enough for single runs to be compared"
         )
+    elif not told and explained < size <= FAR * explained:
+        strength = "cannot tell"
+        text = f"{text}, but {gap.dependent}: one run each does not decide it" + (f"; {advice}." if advice else ".")
+        caveats.append("after a short training, seeds differ by more than single images tell")
     elif gap.p < ALPHA and size > explained:
         strength = "suggestive"
         text += ": more than noise explains."
         caveats.append("this compares two trained networks, not two methods")
-    elif steady and size + max(gap.half_90, pairs.Z90 * math.sqrt(2) * sigma) < smallest:
+    elif told and size + max(gap.half_90, pairs.Z90 * math.sqrt(2) * sigma) < smallest:
         strength = "equivalent"
         text = f"{names[1]} and {names[0]} end within {100 * smallest:g} points of each other, one run each."
         caveats.append("this compares two trained networks, not two methods")
@@ -149,10 +156,12 @@ def _gap(a: Run, b: Run) -> _Gap:
     try:
         said = predictions.read(a, a.num_epochs), predictions.read(b, b.num_epochs)
         if np.array_equal(said[0].number_N, said[1].number_N) and np.array_equal(said[0].label_N, said[1].label_N):
-            found = pairs.mcnemar(said[0].right_N, said[1].right_N)
+            found = pairs.mcnemar(said[0].right_N, said[1].right_N, said[0].label_N)
             alone = f"{found.only_first:,} right in the first alone, {found.only_second:,} in the second"
-            test = f"exact McNemar test on the same {found.num:,} images ({alone})"
-            return _Gap(found.difference, found.interval(), pairs.Z90 * found.se, found.p, found.noise, test, ())
+            how = "exact McNemar test" if found.independent else "t test with the deviation of classes"
+            test = f"{how} on the same {found.num:,} images ({alone})"
+            half_90 = found.quantile(pairs.Z90) * found.se
+            return _Gap(found.difference, found.interval(), half_90, found.p, found.noise, test, (), found.quantile(), _dependence(found))
         why = "the two were validated on other images, so they are not compared image by image"
     except LabError:
         why = "no per-image results here, so the comparison sees less than one by images would"
@@ -162,6 +171,13 @@ def _gap(a: Run, b: Run) -> _Gap:
     loose = pairs.two_proportions(last[0], num[0], last[1], num[1])
     of_images = max(pairs.binomial_noise(x, n) for x, n in zip(last, num, strict=True))
     return _Gap(loose.difference, loose.interval(), pairs.Z90 * loose.se, loose.p, of_images, "z test of two proportions", (why,))
+
+
+def _dependence(found: pairs.Paired) -> str:
+    """Return what speaks against errors that are independent from image to image, or an empty text."""
+    if not found.independent:
+        return f"whole classes moved together, {found.dispersion:.1f} times as much as single images do"
+    return "" if found.by_class else f"fewer than {pairs.FEWEST_CLASSES} classes do not show whether the two err independently"
 
 
 def _source(gap: _Gap, of_epochs: float | None, lab: Noise, sigma: float) -> str:

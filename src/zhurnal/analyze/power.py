@@ -155,10 +155,13 @@ def _of_images(pair: Sequence[Summary]) -> Deviation | None:
         return None
     if not np.array_equal(said[0].number_N, said[1].number_N):
         return None
-    found = pairs.mcnemar(said[0].right_N, said[1].right_N)
+    found = pairs.mcnemar(said[0].right_N, said[1].right_N, said[0].label_N)
     of_epochs = max((noise for r in (a, b) if (noise := pairs.epoch_noise(series(r))) is not None), default=0.0)
     if of_epochs > found.noise:
         source = f"one run each: how much their last epochs differ among themselves (the images they disagree on tell {100 * found.noise:.2f})"
         return Deviation(100 * of_epochs, math.nan, math.nan, 0, source)
-    source = f"one run each: they disagree on {100 * found.discordance:.1f} % of {found.num:,} images, and seeds are taken to err independently"
+    how = (
+        "and seeds are taken to err independently" if found.independent else f"and whole classes move together, {found.dispersion:.1f} times as much"
+    )
+    source = f"one run each: they disagree on {100 * found.discordance:.1f} % of {found.num:,} images, {how}"
     return Deviation(100 * found.noise, math.nan, math.nan, 0, source)

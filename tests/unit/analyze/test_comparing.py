@@ -78,6 +78,44 @@ def test_unsteady_runs_are_not_compared_one_by_one(lab):
     assert "among themselves: one run each does not decide it" in o.sentence
 
 
+def leaning(num=10_000):
+    """Return which images two networks get right, the second of which gains in five classes and loses a little in three."""
+    label = np.arange(num) % 10
+    first = np.arange(num) < 6000
+    second = first.copy()
+    for k, change in enumerate((60, 55, 50, 40, 30, 2, 0, -10, -12, -15)):
+        where = np.flatnonzero((label == k) & (first if change < 0 else ~first))
+        second[where[: abs(change)]] = change > 0
+        steady = np.flatnonzero((label == k) & first)[-40:]  # moves both ways: lost, and as many found again
+        second[steady] = False
+        second[np.flatnonzero((label == k) & ~first)[-40:]] = True
+    return first, second
+
+
+def test_classes_that_move_together_are_not_compared_one_by_one(lab):
+    """An exact McNemar test finds 2 points beyond doubt, but seeds of a short training lean towards classes by as much."""
+    a, b = leaning()
+    put(lab, "e0001", 42, level(a.mean()), right={40: a})
+    put(lab, "e0002", 42, level(b.mean()), right={40: b})
+    found = summaries(lab)
+    o = compare_two(found["e0001"], found["e0002"])
+    assert (o.strength, o.estimate) == ("cannot tell", pytest.approx(2.0))
+    assert "but whole classes moved together, 6.3 times as much as single images do: one run each does not decide it; about" in o.sentence
+    assert "t test with the deviation of classes on the same 10,000 images" in o.test
+    assert "after a short training, seeds differ by more than single images tell" in details(o)
+    told = compare_two(found["e0001"], found["e0002"], lab=Noise(0.003, 8, ("e0007", "e0008")))
+    assert told.strength == "suggestive"  # seeds of the lab tell what chance does
+    unknown = compare_two(found["e0001"], found["e0002"], lab=Noise(0.003, 1, ("e0007",)))
+    assert (unknown.strength, "no more than noise explains" in unknown.sentence) == ("cannot tell", True)  # two seeds tell little
+
+
+def test_few_classes_need_a_difference_far_beyond_noise(lab, monkeypatch):
+    monkeypatch.setattr("zhurnal.analyze.stats.pairs.FEWEST_CLASSES", 11)
+    o = with_images(lab, 9000, (220, 280))
+    assert o.strength == "cannot tell"
+    assert "but fewer than 11 classes do not show whether the two err independently: one run each does not decide it" in o.sentence
+
+
 def test_a_difference_far_beyond_the_unsteadiness_is_told(lab):
     o = two(lab, level(0.63, noise=0.008, seed=1), level(0.51, noise=0.008, seed=2))
     assert o.strength == "suggestive"

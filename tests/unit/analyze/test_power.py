@@ -88,6 +88,12 @@ def test_the_deviation_that_images_tell(lab: Lab) -> None:
     found = power(lab, "e0001", "e0002").deviation
     assert found.sd == pytest.approx(100 * math.sqrt(0.08 / 20_000))
     assert found.source == "one run each: they disagree on 8.0 % of 10,000 images, and seeds are taken to err independently"
+    leaning = b.copy()
+    leaning[7000::10] = True  # one class gains all it can
+    put(lab, "e0002", 42, level(leaning.mean()), right={40: leaning})
+    wide = power(lab, "e0001", "e0002").deviation
+    assert wide.sd > 3 * found.sd
+    assert wide.source == "one run each: they disagree on 11.0 % of 10,000 images, and whole classes move together, 17.2 times as much"
     put(lab, "e0002", 42, level(0.66, noise=0.01, seed=3), right={40: b})
     rough = power(lab, "e0001", "e0002").deviation
     assert 0.5 < rough.sd < 1.5

@@ -28,6 +28,60 @@ def test_the_same_network_twice_is_no_difference():
     assert (found.p, found.difference, found.noise, found.interval()) == (1.0, 0.0, 0.0, (0.0, 0.0))
 
 
+def seeds_that_lean(random, classes, lean, num=10_000, chance=0.6):
+    """Return the classes of images and which of them two networks get right, each of which leans towards some classes by ±`lean`."""
+    label_N = np.arange(num) % classes
+    right = [random.random(num) < chance + (lean * random.standard_normal(classes))[label_N] for _ in range(2)]
+    return label_N, right
+
+
+def test_independent_errors_keep_the_exact_test():
+    """Classes tell nothing where images err by themselves: all but 5 % of the comparisons are those without classes."""
+    random = np.random.default_rng(1)
+    kept = 0
+    for _ in range(200):
+        label_N, (first, second) = seeds_that_lean(random, 10, 0.0)
+        kept += pairs.mcnemar(first, second, label_N) == pairs.mcnemar(first, second)
+    assert 180 <= kept < 200
+
+
+def test_errors_that_depend_on_the_class_widen_everything():
+    """Two networks of one setting that lean towards other classes: the exact test calls a third of them different, this one few."""
+    random = np.random.default_rng(2)
+    exact, classes = 0, 0
+    for _ in range(200):
+        label_N, (first, second) = seeds_that_lean(random, 10, 0.03)
+        plain, found = pairs.mcnemar(first, second), pairs.mcnemar(first, second, label_N)
+        exact, classes = exact + (plain.p < 0.05), classes + (found.p < 0.05)
+        assert found.noise >= plain.noise
+        assert found.p >= plain.p
+    assert exact > 50
+    assert classes < 16
+    assert (found.df, found.independent) == (9, False)
+    low, high = found.interval()
+    assert high - low == pytest.approx(2 * scipy_stats.t.ppf(0.975, 9) * math.sqrt(found.dispersion) * plain.se)
+    assert found.p == pytest.approx(2 * scipy_stats.t.sf(abs(found.difference) / found.se, 9))
+
+
+def test_dispersion_is_pearsons_of_the_classes():
+    label_N = np.repeat(np.arange(5), 100)
+    first = np.tile(np.arange(100) < 50, 5)
+    second = first.copy()
+    second[:30], second[100:120] = False, False  # two classes lose, the others gain
+    second[250:270], second[350:370], second[450:460] = True, True, True
+    change, moved = np.array([-30, -20, 20, 20, 10]), np.array([30, 20, 20, 20, 10])
+    found = pairs.mcnemar(first, second, label_N)
+    assert found.dispersion == pytest.approx(float(((change - moved * change.sum() / 100) ** 2 / moved).sum() / 4))
+    assert (found.df, found.by_class) == (4, True)
+
+
+def test_few_classes_do_not_show_dependence():
+    label_N, (first, second) = seeds_that_lean(np.random.default_rng(3), 4, 0.2)
+    found = pairs.mcnemar(first, second, label_N)
+    assert (found.df, found.dispersion, found.by_class) == (0, 1.0, False)
+    assert found.p == pairs.mcnemar(first, second).p
+
+
 @pytest.mark.parametrize(("discordance", "points"), [(0.02, 0.30), (0.04, 0.42), (0.06, 0.50), (0.08, 0.58), (0.10, 0.64), (0.20, 0.90)])
 def test_the_smallest_difference_mcnemar_sees(discordance, points):
     """The table in research: the smallest significant difference for so many images that exactly one of two gets right."""

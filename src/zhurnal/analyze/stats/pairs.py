@@ -4,14 +4,16 @@ Accuracies and differences are fractions. All differences are second minus first
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Z95, Z90 = 1.959963984540054, 1.6448536269514722
+DEPENDENT = 0.05  # level of the test of independent errors
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,10 @@ class Paired:
     num: int  # images
     only_first: int  # right in the first alone
     only_second: int
-    p: float  # exact McNemar
+    p: float  # exact McNemar; where errors are not independent, a t test with the deviation of classes
+    dispersion: float = 1.0  # how many times more than independent images the differences of classes vary, at least 1; 1 where that can be chance
+    df: int = 0  # classes less one, where errors are not independent
+    by_class: bool = True  # whether there were classes enough to see it
 
     @property
     def difference(self) -> float:
@@ -34,34 +39,67 @@ class Paired:
         return (self.only_first + self.only_second) / self.num
 
     @property
+    def independent(self) -> bool:
+        """Whether nothing speaks against errors that are independent from image to image."""
+        return self.df == 0
+
+    @property
     def se(self) -> float:
-        """Standard error of the difference (Wald, for paired proportions)."""
+        """Standard error of the difference (Wald, for paired proportions), times the root of the dispersion."""
         both = self.only_first + self.only_second
-        return math.sqrt(max(both - (self.only_first - self.only_second) ** 2 / self.num, 0.0)) / self.num
+        return math.sqrt(self.dispersion * max(both - (self.only_first - self.only_second) ** 2 / self.num, 0.0)) / self.num
 
     def interval(self, z: float = Z95) -> tuple[float, float]:
-        """Return an interval of the difference."""
-        return self.difference - z * self.se, self.difference + z * self.se
+        """Return an interval of the difference, of the level that ±z has in a normal distribution."""
+        return self.difference - self.quantile(z) * self.se, self.difference + self.quantile(z) * self.se
+
+    def quantile(self, z: float = Z95) -> float:
+        """Return z, or where the deviation was estimated from classes, what Student's t has in its place."""
+        from scipy.special import ndtr, stdtrit
+
+        return z if self.independent else float(stdtrit(self.df, ndtr(z)))
 
     @property
     def noise(self) -> float:
-        """The standard deviation that seeds give one accuracy, if two trainings make independent errors: sqrt(d / 2N).
+        """The standard deviation that seeds give one accuracy, as far as two trainings tell it: sqrt(dispersion d / 2N).
 
-        From Var = sum of q(1-q) / N^2 and E[d] = 2 mean of q(1-q), q the chance that an image is right; after Jordan 2023,
+        With independent errors, from Var = sum of q(1-q) / N^2 and E[d] = 2 mean of q(1-q), q the chance that an image is right; after Jordan 2023,
         "Calibrated chaos: variance between runs of neural network training is harmless and inevitable". It is too small where the learning rate
-        does not fall.
+        does not fall, and in short trainings.
         """
-        return math.sqrt(self.discordance / (2 * self.num))
+        return math.sqrt(self.dispersion * self.discordance / (2 * self.num))
 
 
-def mcnemar(first_N: Bools, second_N: Bools) -> Paired:
-    """Return the comparison of two networks by which of the same N images each gets right (McNemar 1947, exact)."""
-    from scipy.special import bdtr
+FEWEST_CLASSES = 5  # fewer do not show how much classes vary
+
+
+def mcnemar(first_N: Bools, second_N: Bools, label_N: Ints | None = None) -> Paired:
+    """Return the comparison of two networks by which of the same N images each gets right (McNemar 1947, exact).
+
+    With the true class of each image it is seen whether their errors are independent, which the exact test takes for granted: the differences of the
+    classes vary as those of so many independent images do, or more (chi-squared at 5 %). More is the rule after a short training, where a network
+    leans towards some classes. Then the variance is multiplied by that dispersion, and the test is a t test with one degree of freedom for each class
+    but one (quasi-likelihood, McCullagh and Nelder 1989, section 4.5).
+    """
+    from scipy.special import bdtr, chdtrc, stdtr
 
     only_first, only_second = int((first_N & ~second_N).sum()), int((~first_N & second_N).sum())
     both = only_first + only_second
     p = min(1.0, 2 * float(bdtr(min(only_first, only_second), both, 0.5))) if both else 1.0
-    return Paired(len(first_N), only_first, only_second, p)
+    found = Paired(len(first_N), only_first, only_second, p)
+    if label_N is None or not both:
+        return found
+    change_N = second_N.astype(np.int64) - first_N
+    change_K, moved_K = np.bincount(label_N, weights=change_N), np.bincount(label_N, weights=np.abs(change_N))
+    change_K, moved_K = change_K[moved_K > 0], moved_K[moved_K > 0]
+    df = len(moved_K) - 1
+    if df + 1 < FEWEST_CLASSES:
+        return replace(found, by_class=False)
+    chi2 = float(((change_K - moved_K * change_K.sum() / both) ** 2 / moved_K).sum())
+    if chdtrc(df, chi2) >= DEPENDENT:
+        return found
+    found = replace(found, dispersion=max(1.0, chi2 / df), df=df)
+    return replace(found, p=max(p, float(2 * stdtr(df, -abs(found.difference) / found.se))) if found.se else p)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,12 @@ class Noise:
         """Whether there was any experiment with several seeds."""
         return self.df > 0
 
+    def half(self, level: float = 0.95) -> float:
+        """Return half the width of an interval of one run's accuracy around its mean over seeds, by Student's t."""
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.df, 0.5 + level / 2)) * self.sd
+
 
 def pool(groups: Sequence[Sequence[float]], names: Sequence[str] = ()) -> Noise:
     """Return the pooled standard deviation of groups with at least two values each: sum of squares over sum of (n - 1)."""
