@@ -9,9 +9,7 @@ alike. Told are the medians of wall-clock time and of processor time of the comm
 """
 
 import argparse
-import datetime
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -20,14 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import measure
 import numpy as np
-import torch
 
 from zhurnal.api import Lab
 from zhurnal.jobs.plan import cores
-from zhurnal.train import setup
 
-RESULT = Path(__file__).parent / "results" / "jobs.md"
+RESULT = measure.RESULTS / "jobs.md"
 RUNS = 4
 
 
@@ -43,7 +40,7 @@ def images(path: Path, num: int) -> None:
     np.savez(path, **arrays)
 
 
-def measure(data: Path, model: str, epochs: int, at_once: int, threads: int) -> tuple[float, float]:
+def time_runs(data: Path, model: str, epochs: int, at_once: int, threads: int) -> tuple[float, float]:
     """Return wall-clock and processor seconds of the four runs, `at_once` at a time with `threads` threads each."""
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(Lab.init(Path(folder) / "lab").folder)
@@ -75,19 +72,15 @@ def main() -> None:
         images(Path(folder) / "images.npz", arguments.images)
         for _ in range(arguments.rounds):
             for name, (at_once, threads) in ways.items():
-                taken[name].append(measure(Path(folder) / "images.npz", arguments.model, arguments.epochs, at_once, threads))
+                taken[name].append(time_runs(Path(folder) / "images.npz", arguments.model, arguments.epochs, at_once, threads))
     text = f"# {RUNS} runs of `{arguments.model}`, {arguments.epochs} epochs of {arguments.images:,} images of 3x32x32: one at a time and several\n\n"
-    text += f"{datetime.date.today()}, {setup.environment(torch.device('cpu'))['processor']}, {cores()} cores, load {load:.1f} before, "
-    text += f"Python {platform.python_version()}, PyTorch {torch.__version__}.\nMedians of {arguments.rounds} rounds; in brackets the fastest. "
-    text += f"The start of processes is part of it.\n\n```\npython benchmarks/jobs.py {' '.join(sys.argv[1:])}".rstrip() + "\n```\n\n"
+    text += f"{measure.machine(load)}; {measure.versions(sys.executable, ('zhurnal', 'torch'))}.\nMedians of {arguments.rounds} rounds; in brackets "
+    text += f"the fastest. The start of processes is part of it.\n\n```\n{measure.command()}\n```\n\n"
     text += "| | threads of a run | wall s | processor s |\n|---|--:|--:|--:|\n"
     for name, (_, threads) in ways.items():
         wall, cpu = zip(*taken[name], strict=True)
         text += f"| {name} | {threads} | {statistics.median(wall):.1f} ({min(wall):.1f}) | {statistics.median(cpu):.1f} ({min(cpu):.1f}) |\n"
-    print(text)
-    if arguments.write:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(text)
+    measure.publish(text, RESULT.name, arguments.write)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,8 @@ what else the machine does.
 import argparse
 import contextlib
 import datetime
-import importlib.metadata
 import math
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -27,12 +25,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import measure
 import orjson
 
 from zhurnal.core.records import Row, encode
 from zhurnal.store.lab import Lab
 
-RESULT = Path(__file__).parent / "results" / "many_runs.md"
+RESULT = measure.RESULTS / "many_runs.md"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "lenet-on-cifar10"
 PEER = Path(__file__).parent / "peers" / "mlflow_runs.py"
 EPOCHS, STEPS = 20, 391
@@ -124,7 +123,7 @@ def summed(taken: Sequence[tuple[float, float, float, str]]) -> Taken:
     return Taken(statistics.median(cpu), min(cpu), statistics.median(t[1] for t in taken), max(t[2] for t in taken))
 
 
-def measure(lab: Path, commands: Sequence[Sequence[str]], rounds: int) -> list[Taken]:
+def time_commands(lab: Path, commands: Sequence[Sequence[str]], rounds: int) -> list[Taken]:
     """Return what each command took; the commands take turns."""
     zhurnal = [sys.executable, "-m", "zhurnal", "--lab", str(lab)]
     return [summed(c) for c in zip(*[[once([*zhurnal, *c]) for c in commands] for _ in range(rounds)], strict=True)]
@@ -151,15 +150,6 @@ def small_lab(home: Path) -> Path:
     return home
 
 
-def processor() -> str:
-    """Return what kind of processor this is."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def main() -> None:
     """Make the labs, measure, print, and write when asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -170,6 +160,7 @@ def main() -> None:
     parser.add_argument("--peer-python", default=sys.executable, metavar="PATH", help="a Python that has mlflow")
     parser.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
     with folder(arguments.keep) as home:
         many, few = home / f"lab-{arguments.num}", home / "lab-8"
         if not (many / "zhurnal.yaml").exists():
@@ -181,12 +172,12 @@ def main() -> None:
         some = f"e0001-e{min(100, arguments.num):04d}"
         first = ("ls", "--sort", "-val_acc", "--limit", "100")
         looks = [first, ("ls",), ("ls", "--sort", "val_loss"), ("compare", some, "--figures", "none")]
-        rows = [(f"`{' '.join(first)}`, the first, which makes the index", arguments.num, measure(many, [first], 1)[0])]
+        rows = [(f"`{' '.join(first)}`, the first, which makes the index", arguments.num, time_commands(many, [first], 1)[0])]
         size = (many / ".zhurnal" / "cache" / "index.sqlite").stat().st_size / 2**20
-        rows += [(f"`{' '.join(c)}`", arguments.num, m) for c, m in zip(looks, measure(many, looks, arguments.rounds), strict=True)]
+        rows += [(f"`{' '.join(c)}`", arguments.num, m) for c, m in zip(looks, time_commands(many, looks, arguments.rounds), strict=True)]
         looks = [("ls",), ("compare", "e0001-e0008", "--figures", "none")]
-        rows += [(f"`{' '.join(looks[0])}`, the first", 8, measure(few, looks[:1], 1)[0])]
-        rows += [(f"`{' '.join(c)}`", 8, m) for c, m in zip(looks, measure(few, looks, arguments.rounds), strict=True)]
+        rows += [(f"`{' '.join(looks[0])}`, the first", 8, time_commands(few, looks[:1], 1)[0])]
+        rows += [(f"`{' '.join(c)}`", 8, m) for c, m in zip(looks, time_commands(few, looks, arguments.rounds), strict=True)]
         if arguments.peer:
             command = [arguments.peer_python, str(PEER), "--num", str(arguments.num), "--folder", str(home)]
             peer = once([*command, "--make"])[3].strip().splitlines()[-1]
@@ -195,9 +186,9 @@ def main() -> None:
             what = f'{peer}, `search_runs(order_by=["metrics.m3 DESC"], max_results=100)`'
             rows.append((f"{what}, whole process", arguments.num, summed(taken)))
             rows.append((f"{what}, the call alone", arguments.num, Taken(statistics.median(call), min(call), math.nan, summed(taken).memory)))
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("orjson", "click", "pydantic"))
+    versions = measure.versions(sys.executable, ("zhurnal", "orjson", "click", "pydantic"))
     text = f"# Looking at a lab of {arguments.num:,} runs, and of 8\n\n"
-    text += f"{datetime.date.today()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}. Medians of\n"
+    text += f"{measure.machine(load)}; {versions}. Medians of\n"
     text += (
         f"{arguments.rounds} whole processes, start to end, user and system time together; the first of each lab once. The machine was not idle:\n"
     )
@@ -205,16 +196,11 @@ def main() -> None:
         f"trust CPU seconds, not wall. The index of {arguments.num:,} runs takes {size:.0f} MiB. Generated runs have 20 epochs; those of the small\n"
     )
     text += "lab are real. `least` is the best round; memory is at least that of the measuring process (about 50 MiB).\n\n"
-    words = [a for a in sys.argv[1:] if a not in (arguments.peer_python, str(arguments.keep), "--keep")]
-    words = [w if w != "--peer-python" else "--peer-python VENV/bin/python" for w in words]
-    text += f"```\npython benchmarks/many_runs.py {' '.join(words)}\n```\n\n"
+    text += f"```\n{measure.command()}\n```\n\n"
     text += "| command | runs | CPU s | least | wall s | memory MiB |\n|---|--:|--:|--:|--:|--:|\n"
     for what, num, t in rows:
         text += f"| {what} | {num:,} | {t.cpu:.2f} | {t.least:.2f} | {'–' if math.isnan(t.wall) else f'{t.wall:.2f}'} | {t.memory:.0f} |\n"
-    print(text)
-    if arguments.write:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(text)
+    measure.publish(text, RESULT.name, arguments.write)
 
 
 if __name__ == "__main__":

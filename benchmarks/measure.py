@@ -28,6 +28,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+PATHS = ("--data", "--keep", "--lab", "--peer-python")  # options whose value is this machine's alone
 EPOCH = re.compile(r"\bepoch +(\d+)/(\d+)")
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # CIFAR-10's, for all programs alike
 
@@ -237,7 +238,7 @@ def command() -> str:
     """Return the command that runs now, with PATH in place of each path."""
     words, previous = [], ""
     for word in sys.argv[1:]:
-        words.append("PATH" if previous in ("--data", "--lab", "--peer-python") else re.sub(r"^(--data|--lab|--peer-python)=.*", r"\1=PATH", word))
+        words.append("PATH" if previous in PATHS else re.sub(rf"^({'|'.join(PATHS)})=.*", r"\1=PATH", word))
         previous = word
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 

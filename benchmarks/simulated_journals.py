@@ -197,10 +197,7 @@ def main() -> None:
     said += ["| what | measured | aim | |\n|---|--:|--:|---|"]
     said += [f"| {what} | {value} | {aim} | {'reached' if good else 'missed'} |" for what, value, aim, good in rows]
     text = "\n".join([*said, "", *(f"- {n}" for n in notes)]) + "\n"
-    print(text)
-    if arguments.write:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(text)
+    measure.publish(text, RESULT.name, arguments.write)
 
 
 if __name__ == "__main__":

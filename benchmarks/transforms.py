@@ -9,19 +9,18 @@ hits all alike. Told are the median and the fastest round.
 """
 
 import argparse
-import datetime
-import platform
+import os
 import statistics
 import sys
 import time
-from pathlib import Path
 
+import measure
 import torch
 
 from zhurnal.core import settings
-from zhurnal.train import setup, transforms
+from zhurnal.train import transforms
 
-RESULT = Path(__file__).parent / "results" / "transforms.md"
+RESULT = measure.RESULTS / "transforms.md"
 
 
 def images(num: int, side: int) -> torch.Tensor:
@@ -32,7 +31,7 @@ def images(num: int, side: int) -> torch.Tensor:
     return (blocks[:, :, :side, :side] + noise).clamp(0, 255).to(torch.uint8)
 
 
-def measure(batch: int, side: int, rounds: int) -> dict[str, list[float]]:
+def time_steps(batch: int, side: int, rounds: int) -> dict[str, list[float]]:
     """Return for each recipe and step the microseconds for an image, of each round."""
     lists = {name: name for name in settings.RECIPES if name != "init"}
     lists |= {name: [{name: {"p": 1.0}} if "p" in cls.model_fields else name] for name, cls in settings.STEPS.items()}
@@ -56,18 +55,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
     torch.set_num_threads(1)
-    taken = measure(arguments.batch, arguments.side, arguments.rounds)
+    taken = time_steps(arguments.batch, arguments.side, arguments.rounds)
     text = f"# Steps of `data.transform`: microseconds for an image of 3x{arguments.side}x{arguments.side}, batches of {arguments.batch}\n\n"
-    text += f"{datetime.date.today()}, {setup.environment(torch.device('cpu'))['processor']}, one thread, Python {platform.python_version()}, "
-    text += f"PyTorch {torch.__version__}, {arguments.rounds} rounds. Drawing the random numbers is part of it; steps with a probability are\n"
-    text += f"done to all images (p=1).\n\n```\npython benchmarks/transforms.py {' '.join(sys.argv[1:])}\n```\n\n"
+    text += f"{measure.machine(load)}, one thread, {measure.versions(sys.executable, ('torch',))}, {arguments.rounds} rounds. Drawing the random\n"
+    text += f"numbers is part of it; steps with a probability are done to all images (p=1).\n\n```\n{measure.command()}\n```\n\n"
     text += "| transform | median | fastest |\n|---|--:|--:|\n"
     text += "".join(f"| `{name}` | {statistics.median(us):.1f} | {min(us):.1f} |\n" for name, us in taken.items())
-    print(text)
-    if arguments.write:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text(text)
+    measure.publish(text, RESULT.name, arguments.write)
 
 
 if __name__ == "__main__":

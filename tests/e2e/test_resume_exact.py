@@ -3,58 +3,21 @@
 Real processes are killed. They come from a fork server that has torch imported already, so a kill costs milliseconds.
 """
 
-import multiprocessing
 import os
 import random
 import signal
 import time
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
+from campaign import labs
+from campaign.labs import fork_server, make_lab, outcome
 from zhurnal.api import Lab
-from zhurnal.store import files, runs
+from zhurnal.store import runs
 
 pytestmark = pytest.mark.slow
-
-NET = '''
-from torch import nn
-
-class Net(nn.Module):
-    """Has all that is hard to resume: dropout, batch norm, a second branch of randomness."""
-
-    def __init__(self, image, num_classes, width=8):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(image[0], width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Dropout2d(0.2),
-            nn.Flatten(), nn.Dropout(0.5), nn.Linear(width * image[1] * image[2], num_classes))
-
-    def forward(self, images_NCHW):
-        return self.layers(images_NCHW)
-'''
-CHANGES = {
-    "model": "my_net.py:Net",
-    "data": "digits",
-    "data.transform": ["crop", "alternating_flip", {"color_jitter": {"p": 0.5}}, "cutout", "trivial_augment"],
-    "train.mixup": 0.4,
-    "train.cutmix": 1.0,
-    "train.mix_probability": 0.8,
-    "optimizer": "adam",
-    "optimizer.lr": 0.003,
-    "scheduler": "step",
-    "scheduler.step_size": 2,
-    "scheduler.gamma": 0.5,
-    "train.epochs": 5,
-    "train.batch_size": 100,
-    "train.batch_size_val": 50,
-    "train.log_every": 4,
-    "train.checkpoint_seconds": 0.0,
-    "train.num_threads": 1,
-    "train.tensorboard": False,
-    "train.ema": 0.9,
-    "train.accumulate": 2,
-    "train.clip_grad_norm": 1.0,
-}
 
 
 def child(folder: str, point: str, count: int) -> None:
@@ -113,41 +76,19 @@ def child(folder: str, point: str, count: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def context() -> multiprocessing.context.BaseContext:
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["zhurnal.train.run", "zhurnal.train.setup", "sklearn.datasets"])
-    return found
+def context() -> ForkServerContext:
+    return fork_server()
 
 
-def make_lab(folder: Path) -> Lab:
-    lab = Lab(Lab.init(folder).folder)
-    (folder / "my_net.py").write_text(NET)
-    lab.new(CHANGES, question="Is it exact?")
-    return lab
-
-
-def attempt(context, lab: Lab, point: str, count: int, seconds: float | None = None) -> int:
-    process = context.Process(target=child, args=(str(lab.folder), point, count))
-    process.start()
-    process.join(seconds if seconds is not None else 120)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    return process.exitcode
+def attempt(context: ForkServerContext, lab: Lab, point: str, count: int) -> int:
+    return labs.attempt(context, child, str(lab.folder), point, count)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(context, tmp_path_factory) -> tuple[bytes, str]:
+def undisturbed(context, tmp_path_factory) -> labs.Outcome:
     lab = make_lab(tmp_path_factory.mktemp("labs") / "undisturbed")
     assert attempt(context, lab, "at any time", 0) == 0
     return outcome(lab)
-
-
-def outcome(lab: Lab) -> tuple[bytes, str]:
-    """Return the record, to the byte, and the hash of the best weights file."""
-    run = lab.runs("e0001")[0]
-    assert run.finished
-    return (run.folder / "record.jsonl").read_bytes(), files.sha256(lab.logs / "e0001_model_best.pth")
 
 
 POINTS = [
@@ -192,7 +133,7 @@ def test_killed_at_random_moments(context, tmp_path, undisturbed, seed):
         deadline = time.monotonic() + 60
         while not runs.is_locked(lab.run_folder("e0001", 42)) and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.005)
-        process.join(draw.uniform(0.05, 1.2))
+        process.join(draw.uniform(0.02, 0.4))
         if not process.is_alive():
             assert process.exitcode == 0
             break

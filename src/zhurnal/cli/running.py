@@ -31,23 +31,26 @@ class _Speed(ProgressColumn):
         return Text(f"{speed:,.0f} img/s" if speed else "", style="cyan")
 
 
+def passing(console: Console, quiet: bool, *columns: ProgressColumn) -> Progress:
+    """Return bars as wide as the terminal that go away when their work is done; none where there is no terminal, or nobody asked."""
+    shown = console.is_terminal and not quiet
+    return Progress(*columns, console=console, transient=True, refresh_per_second=5, disable=not shown, expand=True)
+
+
 class Bars:
     """Draws what a run does: a bar for the epoch, one for the run, and one for whatever comes before."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
         self.console, self.quiet = console, quiet
-        self.progress = Progress(
+        self.progress = passing(
+            console,
+            quiet,
             TextColumn("{task.description}"),
             BarColumn(bar_width=None if console.width > 90 else 16),
             MofNCompleteColumn(),
             *([_Speed(), TextColumn("{task.fields[info]}")] if console.width > 70 else []),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            refresh_per_second=5,
-            disable=quiet or not console.is_terminal,
-            expand=True,
         )
         self.tasks: dict[str, TaskID] = {}
         self.epoch_task: TaskID | None = None

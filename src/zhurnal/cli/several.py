@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from ..api import Lab
 from ..core.diff import short
@@ -18,7 +18,7 @@ from ..jobs.lines import Line
 from ..jobs.plan import Job, cores
 from ..jobs.worker import Outcome
 from ..store import runs
-from .running import summary
+from .running import passing, summary
 
 
 class View:
@@ -27,18 +27,15 @@ class View:
     def __init__(self, lab: Lab, jobs: Sequence[Job], console: Console, quiet: bool, stop: Stop) -> None:
         self.lab, self.jobs, self.console, self.stop = lab, jobs, console, stop
         wide, wider = console.width > 70, console.width > 100
-        self.progress = Progress(
+        self.progress = passing(
+            console,
+            quiet,
             TextColumn("{task.description}"),
             TextColumn("{task.fields[at]}"),
             BarColumn(bar_width=None if wide else 10),
             *([TextColumn("{task.fields[info]}")] if wide else []),
             *([TextColumn("{task.fields[speed]}", style="cyan")] if wider else []),
             TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            refresh_per_second=5,
-            disable=quiet or not console.is_terminal,
-            expand=True,
         )
         self.tasks: dict[Job, TaskID] = {}
         self.sizes: dict[Job, tuple[int, int]] = {}  # epochs, batches of one

@@ -20,6 +20,7 @@ from ..store import plan, runs, taken, yamls
 from ..store.lab import Lab
 from . import links, mentions, rewrite
 from .mentions import Names
+from .planned import planned
 
 # What of a run is not brought: the lock, and what a killed process left half written.
 _LEFT_OUT = (".tmp",)
@@ -51,9 +52,8 @@ def merge(lab: Lab, folder: str | Path) -> Merged:
         links.check_idle(there, names, f"merge {folder}")
         documents = {n: yamls.read(there.file(n)).values for n in names}
         same, mapping, fresh, reserved = _sort(lab, there, documents)
-        made = plan.Plan(lab.folder, f"merge {there.folder}")
         notes: list[str] = []
-        try:
+        with planned(lab, f"merge {there.folder}", reserved) as made:
             for name in fresh:
                 _plan_experiment(lab, there, made, name, mapping, notes)
             for name in same:
@@ -63,14 +63,6 @@ def merge(lab: Lab, folder: str | Path) -> Merged:
                 made.remove(lab.folder / taken.REMOVED / f"{new}.yaml")
             for number in taken.removed(there) - taken.used(lab):
                 made.put(taken.mark("removed").encode(), lab.folder / taken.REMOVED / f"{numbers.name(number)}.yaml")
-            made.do()
-        except BaseException:
-            if not plan.is_committed(lab.folder):
-                for new in reserved:
-                    taken.release(lab, new)
-            raise
-        finally:
-            made.abandon()
     lab.forget([mapping.get(n, n) for n in fresh])
     notes += _lacking(lab, [mapping.get(n, n) for n in fresh])
     return Merged(tuple(mapping.get(n, n) for n in fresh), mapping, tuple(same), (*finished, *made.skipped, *notes))

@@ -16,6 +16,7 @@ from ..store import plan, taken
 from ..store.lab import Lab
 from . import links, mentions, other, rewrite, trash
 from .mentions import Names
+from .planned import planned
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,7 @@ def renumber_against(lab: Lab, theirs: str) -> Renumbered:
 def _do(lab: Lab, mapping: Names, finished: Sequence[str], *, forget: bool) -> Renumbered:
     """Give experiments the numbers that were kept for them. With `forget`, the old numbers are free to be another's."""
     told = ", ".join(f"{old} to {new}" for old, new in mapping.items())
-    made = plan.Plan(lab.folder, f"renumber {told}")
-    try:
+    with planned(lab, f"renumber {told}", mapping.values()) as made:
         needed = links.dependents(lab, mapping)
         affected = {*mapping, *(text.partition(" ")[0] for others in needed.values() for text in others)}
         links.check_idle(lab, sorted(affected), f"renumber {', '.join(mapping)}")
@@ -88,14 +88,6 @@ def _do(lab: Lab, mapping: Names, finished: Sequence[str], *, forget: bool) -> R
             tombstone = lab.folder / taken.REMOVED / f"{old}.yaml"
             if not forget:
                 made.put(taken.mark(f"renumbered: {new}").encode(), tombstone, over=tombstone.read_bytes() if tombstone.exists() else None)
-        made.do()
-    except BaseException:
-        if not plan.is_committed(lab.folder):
-            for new in mapping.values():
-                taken.release(lab, new)
-        raise
-    finally:
-        made.abandon()
     lab.forget([*mapping, *mapping.values()])
     files = sorted({*moves.values(), *(_place(lab.folder, p, mapping).relative_to(lab.folder).as_posix() for p in changed)})
     return Renumbered(mapping, tuple(files), (*finished, *made.skipped, *_notes(lab, changed)))

@@ -23,6 +23,7 @@ from ..store import files, plan, taken
 from ..store.lab import Lab
 from . import links, rewrite
 from .mentions import Names
+from .planned import planned
 
 LARGEST_MANIFEST = 100_000
 
@@ -165,18 +166,10 @@ def restore(lab: Lab, names: Sequence[str], *, under: str | None = None) -> Done
         if under is not None and len(wanted) > 1:
             raise LabError("one experiment at a time can come back under another number: name one")
         mapping = _under(lab, wanted, under)
-        made = plan.Plan(lab.folder, f"restore {numbers.show(wanted)}" + "".join(f" as {new}" for new in mapping.values()))
-        try:
+        what = f"restore {numbers.show(wanted)}" + "".join(f" as {new}" for new in mapping.values())
+        with planned(lab, what, mapping.values()) as made:
             for name in wanted:
                 _plan_restore(lab, made, latest[name], mapping)
-            made.do()
-        except BaseException:
-            if not plan.is_committed(lab.folder):
-                for new in mapping.values():
-                    taken.release(lab, new)
-            raise
-        finally:
-            made.abandon()
     back = [mapping.get(n, n) for n in wanted]
     lab.forget(back)
     return Done(tuple(back), tuple(finished))

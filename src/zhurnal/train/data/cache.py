@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ...core.progress import Progress
 from ...store import files
 
 VERSION = 2
+T = TypeVar("T")
 WAITING = "waiting for a process that decodes the same data"
 
 
@@ -52,6 +53,45 @@ def save(folder: Path, key: str, facts: dict[str, Any], pixels_NCHW: np.ndarray 
         write(folder / f"{key}.npy", lambda file: np.save(file, pixels_NCHW, allow_pickle=False))
     text = json.dumps(facts | {"version": VERSION, "checksum": _checksum_of(facts)})
     write(folder / f"{key}.json", lambda file: file.write(text.encode()))
+
+
+def once(
+    folder: Path,
+    key: str,
+    progress: Progress,
+    *,
+    pixels: bool,
+    read: Callable[[dict[str, Any], np.ndarray | None], T],
+    make: Callable[[], T],
+    facts: Callable[[T], tuple[dict[str, Any], np.ndarray | None]],
+) -> tuple[T, str]:
+    """Return what is stored as `key`, made and stored where nothing is, and why it could not be stored, or an empty text.
+
+    Args:
+        folder: the cache.
+        key: its name there.
+        progress: told of waiting for another process.
+        pixels: whether pixels are read too.
+        read: turns facts and pixels into what is returned.
+        make: makes it; what it raises is raised, and nothing is stored.
+        facts: turns it into facts and pixels.
+    """
+
+    def stored() -> T | None:
+        found = load(folder, key, pixels)
+        return None if found is None else read(*found)
+
+    if (found := stored()) is not None:
+        return found, ""
+    with making(folder, key, progress):
+        if (found := stored()) is not None:
+            return found, ""
+        made = make()
+        try:
+            save(folder, key, *facts(made))
+        except OSError as error:
+            return made, f"could not be kept in {folder} ({error.strerror}): they are decoded again next time"
+        return made, ""
 
 
 @contextmanager

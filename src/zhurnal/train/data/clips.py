@@ -75,21 +75,15 @@ def load(data: Clips, path: Path, cache: Path, progress: Progress, fits: Callabl
         settings = (data.image_size, data.channels, data.clip_length, data.clip_stride, data.clips_per_video)
         key = hashlib.sha256(f"clips {source.fingerprint} {settings} {in_ram} {decoder.name}".encode()).hexdigest()[:32]
 
-        def stored() -> _Checked | None:
-            found = cached.load(cache, key, pixels=in_ram)
-            return None if found is None else _from_facts(*found)
+        def make() -> _Checked:
+            made = _decode_all(source, videos, decoder, data, size, in_ram, progress)
+            _stop_at_bad(source, videos, data, made.bad)
+            return made
 
-        checked = stored()
-        if checked is None:
-            with cached.making(cache, key, progress):
-                checked = stored()
-                if checked is None:
-                    checked = _decode_all(source, videos, decoder, data, size, in_ram, progress)
-                    _stop_at_bad(source, videos, data, checked.bad)
-                    try:
-                        cached.save(cache, key, _to_facts(checked), checked.pixels_VPTCHW)
-                    except OSError as error:
-                        notes.append(f"decoded clips could not be kept in {cache} ({error.strerror}): they are decoded again next time")
+        checked, why = cached.once(
+            cache, key, progress, pixels=in_ram, read=_from_facts, make=make, facts=lambda made: (_to_facts(made), made.pixels_VPTCHW)
+        )
+        notes += [f"decoded clips {why}"] if why else []
         _stop_at_bad(source, videos, data, checked.bad)
     notes += _notes(videos, decoder, data, checked)
     good_V = torch.tensor([i for i in range(len(videos)) if i not in checked.bad])

@@ -55,21 +55,15 @@ def load(data: Data, source: Source, cache: Path, progress: Progress, fits: Call
         in_ram = data.storage == "memory" or (data.storage == "auto" and fits(num_bytes))
         key = hashlib.sha256(f"{source.fingerprint} {data.image_size} {data.channels} {in_ram}".encode()).hexdigest()[:32]
 
-        def stored() -> _Checked | None:
-            found = cached.load(cache, key, pixels=in_ram)
-            return None if found is None else _from_facts(*found)
+        def make() -> _Checked:
+            made = _decode_all(source, data, size, in_ram, progress)
+            _stop_at_bad(source, data, made.bad)
+            return made
 
-        checked = stored()
-        if checked is None:
-            with cached.making(cache, key, progress):
-                checked = stored()
-                if checked is None:
-                    checked = _decode_all(source, data, size, in_ram, progress)
-                    _stop_at_bad(source, data, checked.bad)
-                    try:
-                        cached.save(cache, key, _to_facts(checked), checked.pixels_NCHW)
-                    except OSError as error:
-                        notes.append(f"decoded images could not be kept in {cache} ({error.strerror}): they are decoded again next time")
+        checked, why = cached.once(
+            cache, key, progress, pixels=in_ram, read=_from_facts, make=make, facts=lambda made: (_to_facts(made), made.pixels_NCHW)
+        )
+        notes += [f"decoded images {why}"] if why else []
         _stop_at_bad(source, data, checked.bad)
     if checked.bad:
         names = [f"{source.names[i]} ({reason})" for i, reason in sorted(checked.bad.items())]
