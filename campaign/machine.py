@@ -90,12 +90,20 @@ class LabMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.trash)
     @rule(data=st.data(), as_new=st.booleans())
     def restore(self, data: st.DataObject, as_new: bool) -> None:
-        """Bring one back, under its number or a new one."""
+        """Bring one back, under its number or a new one; one whose parent is in the trash is refused."""
         name = self._pick(data, self.trash)
+        if self.trash[name]["parent"] in self.trash:
+            try:
+                self.lab.restore([name], under="new" if as_new else None)
+            except LabError:
+                return
+            raise AssertionError(f"{name} was brought back, though {self.trash[name]['parent']}, which it starts from, is in the trash")
         (back,) = self.lab.restore([name], under="new" if as_new else None).names
         assert back == name or back not in self.used
         self.used.add(back)
         self.model[back] = self.trash.pop(name)
+        for each in self.trash.values():
+            each["parent"] = back if each["parent"] == name else each["parent"]
 
     @precondition(lambda self: self.model)
     @rule(data=st.data(), at=st.integers(1, 60))

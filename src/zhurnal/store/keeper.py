@@ -170,7 +170,8 @@ class Keeper:
     def settle(self, seconds: float = 0.0) -> bool:
         """Do the same, trying again for so many seconds."""
         deadline = time.monotonic() + seconds
-        while not (is_whole := self.look()) and time.monotonic() < deadline:
+        # what failed just now may have been written since, by the thread
+        while not (is_whole := self.look() or not self.waiting()) and time.monotonic() < deadline:
             time.sleep(0.2)
         return is_whole
 

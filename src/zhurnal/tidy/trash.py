@@ -12,7 +12,7 @@ comes back under its number, or, where that is taken, under another one.
 import datetime
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,7 +155,7 @@ def restore(lab: Lab, names: Sequence[str], *, under: str | None = None) -> Done
         under: another number to come back under, for one experiment; `new` takes the next free one.
 
     Raises:
-        LabError: one is not in the trash, or its number is taken again; nothing was moved.
+        LabError: one is not in the trash, or its number is taken again, or what it starts from is in the trash; nothing was moved.
     """
     with plan.alone(lab.folder) as finished:
         wanted = numbers.parse(",".join(names))
@@ -165,14 +165,40 @@ def restore(lab: Lab, names: Sequence[str], *, under: str | None = None) -> Done
             raise LabError(f"{numbers.show(missing)} {'is' if len(missing) == 1 else 'are'} not in the trash; {there}")
         if under is not None and len(wanted) > 1:
             raise LabError("one experiment at a time can come back under another number: name one")
+        finished += _check_starts(lab, wanted, latest)
         mapping = _under(lab, wanted, under)
         what = f"restore {numbers.show(wanted)}" + "".join(f" as {new}" for new in mapping.values())
         with planned(lab, what, mapping.values()) as made:
             for name in wanted:
                 _plan_restore(lab, made, latest[name], mapping)
+            for other in listing(lab) if mapping else ():
+                if other.name not in wanted and other.removed <= latest[wanted[0]].removed:  # what it starts from is this one
+                    for path, (before, after) in rewrite.changed(other.folder, [other.name], mapping).items():
+                        made.put(after, path, over=before)
     back = [mapping.get(n, n) for n in wanted]
     lab.forget(back)
     return Done(tuple(back), tuple(finished))
+
+
+def _check_starts(lab: Lab, wanted: Sequence[str], latest: Mapping[str, Trashed]) -> list[str]:
+    """Return a note for each experiment that starts from one that is gone for good.
+
+    Raises:
+        LabError: one starts from another that is in the trash and stays there.
+    """
+    there, notes = set(lab.names()), []
+    for name in wanted:
+        told = links.values(latest[name].folder / "experiments" / f"{name}.yaml")
+        for start, how in links.starts(told).items() if told is not None else ():
+            if start in wanted:
+                continue
+            # one that others start from is not removed, so it went later: an experiment of that number in the lab is another one
+            if start in latest and (start not in there or latest[start].removed >= latest[name].removed):
+                way = f"`zhurnal restore {start} --as new` first" if start in there else f"`zhurnal restore {start},{name}`"
+                raise LabError(f"{name} starts from {start} ({how}), which is in the trash: {way}")
+            if start not in there:
+                notes.append(f"{name} starts from {start} ({how}), which is not here any more: its settings cannot be read without it")
+    return notes
 
 
 def _under(lab: Lab, wanted: Sequence[str], under: str | None) -> Names:

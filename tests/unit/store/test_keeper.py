@@ -283,6 +283,24 @@ def until(true) -> None:
     assert true()
 
 
+def test_what_the_thread_wrote_meanwhile_is_settled(tmp_path, disk, monkeypatch):
+    """One fsync fails; before anybody asks what waits, the keeper's thread has tried again."""
+    rows, kept, _ = opened(tmp_path / "record.jsonl")
+    rows.append(ROWS[0])
+    disk["fsync"] = errno.EIO
+    real = kept.look
+
+    def look_then_the_thread() -> bool:
+        is_whole = real()
+        disk.clear()
+        real()
+        return is_whole
+
+    monkeypatch.setattr(kept, "look", look_then_the_thread)
+    assert kept.settle()
+    assert record.read(tmp_path / "record.jsonl")[0] == ROWS[:1]
+
+
 def test_without_a_keeper_trouble_is_raised(tmp_path, disk):
     with pytest.raises(FileNotFoundError):
         Appender(tmp_path / "nowhere" / "a")

@@ -101,6 +101,42 @@ def test_a_number_taken_again_is_told_and_another_offered(own_lab):
     assert not taken.was_used(own_lab.folder, "e0007")
 
 
+def test_one_whose_start_is_in_the_trash_comes_back_with_it(own_lab):
+    child = own_lab.new({"model.weights": "e0002:best"}, parent="e0005").name
+    before = snapshot(own_lab.folder)
+    own_lab.rm([child])
+    own_lab.rm(["e0002"])
+    removed = snapshot(own_lab.folder)
+    with pytest.raises(LabError, match=rf"{child} starts from e0002 \(weights\), which is in the trash: `zhurnal restore e0002,{child}`"):
+        own_lab.restore([child])
+    assert snapshot(own_lab.folder) == removed
+    own_lab.restore([child, "e0002"])
+    assert snapshot(own_lab.folder) == before
+
+
+def test_what_starts_from_one_that_comes_back_as_another_follows(own_lab):
+    child = own_lab.new({}, parent="e0002").name
+    own_lab.rm([child])
+    own_lab.rm(["e0002"])
+    own_lab.file("e0002").write_text("question: another\nsettings: {}\n")  # as a git merge can bring it
+    with pytest.raises(LabError, match=rf"{child} starts from e0002 \(parent\), which is in the trash: `zhurnal restore e0002 --as new` first"):
+        own_lab.restore([child])
+    (new,) = own_lab.restore(["e0002"], under="new").names
+    own_lab.restore([child])
+    assert own_lab.experiment(child).parent == new
+    assert own_lab.experiment(child).settings.optimizer.name == "adam"
+
+
+def test_one_whose_start_is_gone_for_good_comes_back_with_a_note(own_lab):
+    child = own_lab.new({}, parent="e0002").name
+    own_lab.rm([child])
+    own_lab.rm(["e0002"])
+    own_lab.gc([g for g in own_lab.garbage(trash=True) if any("e0002" in str(p) for p in g.paths)])
+    done = own_lab.restore([child])
+    assert done.notes == (f"{child} starts from e0002 (parent), which is not here any more: its settings cannot be read without it",)
+    assert own_lab.file(child).exists()
+
+
 def test_what_is_not_there_is_told(own_lab):
     with pytest.raises(LabError, match="e0042 is not in the trash; it is empty"):
         own_lab.restore(["e0042"])
