@@ -24,19 +24,23 @@ NETWORKS = {"lenet": (50_000, 10_000, 0.10), "resnet18": (8 * BATCH, BATCH_VAL, 
 
 
 def resident(lab: str, epochs: int) -> None:
-    """Step the network of e0001 on its first batch, in this process, as often as its epochs have steps."""
+    """Step the network of e0001 on its first batch, in this process, as often as its epochs have steps; laid out as the run did it."""
     import torch
     from torch.nn.functional import cross_entropy
 
     from zhurnal.api import Lab
-    from zhurnal.train.setup import build
+    from zhurnal.train import tuning
+    from zhurnal.train.setup import build, tune
     from zhurnal.train.watch import Silent
 
     opened = Lab(Path(lab))
     experiment = opened.experiment("e0001")
     settings = experiment.settings.train
     torch.set_num_threads(settings.num_threads)
+    tuning.keep_memory()
     parts = build(opened, experiment, experiment.settings.seeds[0], download=False, watcher=Silent())
+    (run,) = opened.runs("e0001")
+    parts = tune(parts, tuning.resumed(run.effective), settings.num_threads)
     model, optimizer = parts.model, parts.optimizer
     images_NCHW, labels_N = next(iter(parts.feed.batches(0, 0)))
     val_NCHW = parts.normalize(parts.data.val.take(torch.arange(min(settings.batch_size_val, len(parts.data.val))))[0])

@@ -30,36 +30,46 @@ def pad(images_NCHW: Tensor, vertical: int, horizontal: int, mode: str = "zero")
     return images_NCHW[:, :, rows[:, None], cols]
 
 
-def crop(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tuple[int, int], flips_N: Tensor | None = None) -> Tensor:
-    """Return the window of `size` (height, width) that begins at (tops, lefts), int64, mirrored left to right where `flips_N` is true."""
+def crop(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the window of `size` (height, width) that begins at (tops, lefts), int64, of each image."""
     cut = copy_windows if images_NCHW.device.type == "cpu" else gather_windows
-    return cut(images_NCHW, tops_N, lefts_N, size, torch.zeros(len(tops_N), dtype=torch.bool) if flips_N is None else flips_N)
+    return cut(images_NCHW, tops_N, lefts_N, size)
 
 
-def copy_windows(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tuple[int, int], flips_N: Tensor) -> Tensor:
-    """Return windows copied one after the other: on a processor, half the time of looking up each pixel."""
-    pixels_NCHW, cut_NCHW = images_NCHW.numpy(), np.empty((*images_NCHW.shape[:2], *size), np.uint8)
-    for n, (top, left, flip) in enumerate(zip(tops_N.tolist(), lefts_N.tolist(), flips_N.tolist(), strict=True)):
-        window_CHW = pixels_NCHW[n, :, top : top + size[0], left : left + size[1]]
-        cut_NCHW[n] = window_CHW[:, :, ::-1] if flip else window_CHW
-    return torch.from_numpy(cut_NCHW)
+def copy_windows(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return windows copied row by row: on a processor, a fifth of the time of looking up each pixel.
+
+    All images are one run of bytes, and a row of a window is `size[1]` of them that begin anywhere in it.
+    """
+    num, channels, height, width = images_NCHW.shape
+    if not num:
+        return images_NCHW.new_empty((0, channels, *size))
+    pixels = images_NCHW.contiguous().view(-1)
+    runs = pixels.as_strided((len(pixels) - size[1] + 1, size[1]), (1, 1))  # overlapping: each begins one byte after the one before
+    corners_N = np.arange(num) * (channels * height * width) + tops_N.numpy() * width + lefts_N.numpy()
+    rows_CH = np.arange(channels)[:, None] * (height * width) + np.arange(size[0]) * width
+    starts = torch.from_numpy((corners_N[:, None] + rows_CH.ravel()).ravel())
+    return runs.index_select(0, starts).view(num, channels, *size)
 
 
-def gather_windows(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tuple[int, int], flips_N: Tensor) -> Tensor:
+def gather_windows(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tuple[int, int]) -> Tensor:
     """Return windows by looking up each of their pixels, all at once."""
     num, channels, _, width = images_NCHW.shape
     rows_H, cols_W = torch.arange(size[0], device=tops_N.device), torch.arange(size[1], device=tops_N.device)
-    cols_NW = torch.where(flips_N.to(tops_N.device)[:, None], cols_W.flip(0), cols_W)
-    at_NHW = ((tops_N[:, None] + rows_H) * width)[:, :, None] + (lefts_N[:, None] + cols_NW)[:, None, :]
+    at_NHW = ((tops_N[:, None] + rows_H) * width)[:, :, None] + (lefts_N[:, None] + cols_W)[:, None, :]
     at_N1P = at_NHW.view(num, 1, size[0] * size[1]).to(images_NCHW.device)
     return images_NCHW.flatten(2).gather(2, at_N1P.expand(-1, channels, -1)).view(num, channels, *size)
 
 
 def mirror(images_NCHW: Tensor, rows_M: Tensor, dim: int) -> Tensor:
     """Mirror the images `rows_M` along a dimension, -1 for left to right, in place."""
-    if images_NCHW.device.type == "cpu":  # numpy reads backwards in half the time
+    if images_NCHW.device.type == "cpu":  # numpy reads backwards in half the time, and words of eight pixels in a quarter
         pixels_NCHW, rows = images_NCHW.numpy(), rows_M.numpy()
-        pixels_NCHW[rows] = np.flip(pixels_NCHW[rows], dim)
+        if dim == -1 and pixels_NCHW.shape[-1] % 8 == 0 and pixels_NCHW.flags.c_contiguous:
+            words = pixels_NCHW.view(np.uint64)
+            words[rows] = words[rows][..., ::-1].byteswap()
+        else:
+            pixels_NCHW[rows] = np.flip(pixels_NCHW[rows], dim)
     else:
         there_M = rows_M.to(images_NCHW.device)
         images_NCHW[there_M] = images_NCHW[there_M].flip(dim)

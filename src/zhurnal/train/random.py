@@ -5,6 +5,8 @@ save. The mixing function is splitmix64's finalizer (Steele, Lea and Flood 2014,
 for each of the five numbers.
 """
 
+from functools import cache
+
 import numpy as np
 import torch
 
@@ -12,6 +14,7 @@ import torch
 ORDER, AUGMENT, SPLIT, SUBSET, INIT, TRAIN, MIX = range(7)
 SHAPES, SHAPES_NOISE = 100, 101
 
+_ALL = 2**64 - 1
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
@@ -25,13 +28,26 @@ def _mix(x: np.ndarray) -> np.ndarray:
     return mixed
 
 
+def _mix_one(x: int) -> int:
+    """Return what `_mix` makes of one number: for one, numpy is slower."""
+    x = (x + 0x9E3779B97F4A7C15) & _ALL
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _ALL
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _ALL
+    return x ^ (x >> 31)
+
+
+@cache
+def _columns(num: int) -> np.ndarray:
+    return _mix(np.arange(num, dtype=np.uint64))[None, :]
+
+
 def bits(seed: int, stream: int, epoch: int, indices_N: np.ndarray, num: int) -> np.ndarray:
     """Return (N, num) random uint64 for the images `indices_N` in an epoch."""
-    state: np.ndarray = np.zeros((), np.uint64)
+    state = 0
     for number in (seed, stream, epoch):
-        state = _mix(np.atleast_1d(state ^ np.uint64(number)))
-    rows_N1 = _mix(state ^ np.asarray(indices_N, np.uint64))[:, None]
-    bits_ND: np.ndarray = _mix(rows_N1 ^ _mix(np.arange(num, dtype=np.uint64))[None, :])
+        state = _mix_one(state ^ number)
+    rows_N1 = _mix(np.uint64(state) ^ np.asarray(indices_N, np.uint64))[:, None]
+    bits_ND: np.ndarray = _mix(rows_N1 ^ _columns(num))
     return bits_ND
 
 

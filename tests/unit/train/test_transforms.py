@@ -205,9 +205,23 @@ def test_a_function_of_the_users_own_that_returns_something_else():
 
 def test_windows_copied_are_windows_looked_up():
     before = images((3, 20, 24))
-    tops, lefts, flips = torch.arange(48) % 9, torch.arange(48) % 5, torch.arange(48) % 3 == 0
-    copied = image_ops.copy_windows(before, tops, lefts, (12, 20), flips)
-    assert torch.equal(copied, image_ops.gather_windows(before, tops, lefts, (12, 20), flips))
+    tops, lefts = torch.arange(48) % 9, torch.arange(48) % 5
+    copied = image_ops.copy_windows(before, tops, lefts, (12, 20))
+    assert torch.equal(copied, image_ops.gather_windows(before, tops, lefts, (12, 20)))
     assert torch.equal(copied[1], before[1, :, 1:13, 1:21])
-    assert torch.equal(copied[3], before[3, :, 3:15, 3:23].flip(-1))
-    assert torch.equal(image_ops.crop(before, tops, lefts, (12, 20)), image_ops.gather_windows(before, tops, lefts, (12, 20), flips & False))
+    last = image_ops.crop(before[47:], torch.tensor([8]), torch.tensor([4]), (12, 20))  # up to the last pixel
+    assert torch.equal(last[0], before[47, :, 8:, 4:])
+    turned = before.to(memory_format=torch.channels_last)
+    assert torch.equal(image_ops.crop(turned, tops, lefts, (12, 20)), copied)
+
+
+@pytest.mark.parametrize("width", [8, 20, 24, 32])
+@pytest.mark.parametrize("dim", [-1, -2])
+def test_mirrored_in_words_or_in_pixels(width, dim):
+    before, rows = images((3, 12, width)), torch.tensor([0, 3, 47])
+    after = image_ops.mirror(before.clone(), rows, dim)
+    assert torch.equal(after[rows], before[rows].flip(dim))
+    others = [n for n in range(48) if n not in (0, 3, 47)]
+    assert torch.equal(after[others], before[others])
+    turned = image_ops.mirror(before.clone(memory_format=torch.channels_last), rows, dim)
+    assert torch.equal(turned, after)
