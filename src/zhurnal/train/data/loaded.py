@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .images import Images, InMemory, Shape, in_memory
 
-_CHUNK = 1 << 24  # pixels worked on at once
+_CHUNK = 1 << 20  # pixels worked on at once
+_EXACT = 256  # so many squares of a byte sum to less than 2^24: whole numbers up to that are exact in float32, in any order
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,15 @@ def moments_of(pixels_NCHW: Tensor) -> Tensor:
     if pixels_NCHW.ndim == 5:
         return moments_of(pixels_NCHW.flatten(0, 1)).view(*pixels_NCHW.shape[:3], 2).sum(1)
     num, channels = pixels_NCHW.shape[:2]
-    moments_NC2 = torch.empty((num, channels, 2), dtype=torch.int64)
+    moments_NC2 = torch.zeros((num, channels, 2), dtype=torch.int64)
     step = max(1, _CHUNK // max(1, pixels_NCHW[0].numel())) if num else 1
     for start in range(0, num, step):
-        values_NCP = pixels_NCHW[start : start + step].flatten(2).to(torch.int32)
-        moments_NC2[start : start + step, :, 0] = values_NCP.sum(2)
-        moments_NC2[start : start + step, :, 1] = values_NCP.square_().sum(2)
+        pixels_NCP = pixels_NCHW[start : start + step].flatten(2)
+        whole = pixels_NCP.shape[2] // _EXACT * _EXACT
+        for part_NCBP in (pixels_NCP[..., :whole].unflatten(2, (-1, _EXACT)), pixels_NCP[..., None, whole:]):  # B blocks
+            values_NCBP, ones_P = part_NCBP.to(torch.float32), torch.ones(part_NCBP.shape[3])
+            moments_NC2[start : start + step, :, 0] += (values_NCBP @ ones_P).to(torch.int64).sum(2)
+            moments_NC2[start : start + step, :, 1] += (values_NCBP.square_() @ ones_P).to(torch.int64).sum(2)
     return moments_NC2
 
 
