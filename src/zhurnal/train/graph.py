@@ -65,8 +65,17 @@ def graph(network: nn.Module, image: Image) -> Graph:
     return Graph(marked, traced, unused)
 
 
+class _Tracer(fx.Tracer):
+    """Takes Zhurnal's own layers as one node, as it does PyTorch's: what they do depends on the tensors they get."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Return whether a module is not looked into."""
+        is_layer = type(m).__module__.startswith("zhurnal.") and not any(True for _ in m.children())
+        return is_layer or super().is_leaf_module(m, module_qualified_name)
+
+
 def _trace(network: nn.Module, images_NCHW: Tensor) -> list[Node]:
-    traced = fx.symbolic_trace(network)
+    traced = fx.GraphModule(network, _Tracer().trace(network))
     for hook in network._forward_pre_hooks.values():  # torch.fx does not see hooks of the whole network
         if isinstance(hook, Adapt):
             (images_NCHW,) = hook(network, (images_NCHW,))

@@ -14,6 +14,7 @@ from torch import nn
 
 from ...core.errors import RunError
 from ..init import Images, whiten
+from .pooling import MaxPool2d
 from .resnet9 import Scale
 
 # Name -> channels of the three groups, from the files named below; `small` is the proxy network of airbench96_faster.py.
@@ -76,7 +77,7 @@ def airnet(
 def _group(before: int, after: int, pools: bool, momentum: float, eps: float) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict(conv1=nn.Conv2d(before, after, 3, padding=1, bias=False))
     if pools:
-        layers["pool"] = nn.MaxPool2d(2)
+        layers["pool"] = MaxPool2d()
     layers["norm1"] = _norm(after, momentum, eps)
     layers["gelu1"] = nn.GELU()
     layers["conv2"] = nn.Conv2d(after, after, 3, padding=1, bias=False)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...core.errors import RunError
+from .pooling import MaxPool2d
 
 SMALLEST = 4  # pixels; two max-pools of 2 leave one
 PAD_BELOW = 20  # pixels; from here on, unpadded convolutions leave at least 2x2
@@ -54,10 +55,10 @@ def lenet(image: tuple[int, int, int], num_classes: int) -> nn.Module:
     # Max-pooling comes before ReLU: both keep order, so the function and its gradient are the same, on a quarter of the elements.
     layers: list[tuple[str, nn.Module]] = [
         ("conv1", WideConv2d(channels, 6, 5, padding=padding)),
-        ("pool1", nn.MaxPool2d(2)),
+        ("pool1", MaxPool2d()),
         ("relu1", nn.ReLU()),
         ("conv2", WideConv2d(6, 16, 5, padding=padding)),
-        ("pool2", nn.MaxPool2d(2)),  # a second module: one used twice draws a loop in the graph
+        ("pool2", MaxPool2d()),  # a second module: one used twice draws a loop in the graph
         ("relu2", nn.ReLU()),
         ("flatten", nn.Flatten()),
         ("fc1", nn.Linear(16 * height * width, 120)),

@@ -9,6 +9,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from .pooling import MaxPool2d
+
 
 class Residual(nn.Module):
     """A module added to its input."""
@@ -56,7 +58,7 @@ def resnet9(image: tuple[int, int, int], num_classes: int, *, scale: float = 0.1
     for name, in_channels, out_channels in (("prep", channels, 64), ("layer1", 64, 128), ("layer2", 128, 256), ("layer3", 256, 512)):
         layers[name] = _conv(in_channels, out_channels)
         if name != "prep" and min(height, width) >= 2:
-            layers[f"pool{name[-1]}"] = nn.MaxPool2d(2)
+            layers[f"pool{name[-1]}"] = MaxPool2d()
             height, width = height // 2, width // 2
         if name in ("layer1", "layer3"):
             inner: OrderedDict[str, nn.Module] = OrderedDict(res1=_conv(out_channels, out_channels), res2=_conv(out_channels, out_channels))

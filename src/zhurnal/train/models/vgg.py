@@ -10,6 +10,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from .pooling import MaxPool2d
+
 # Channels of each convolution, one tuple for each group. Source: Simonyan and Zisserman 2015, table 1, column D.
 GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 FC_WIDTH = (
@@ -48,7 +50,7 @@ def _build(image: tuple[int, int, int], num_classes: int, relu_inside: bool, num
                 layers[f"bn{group}_{number}"] = nn.BatchNorm2d(out_channels)
             # Max-pooling comes before a group's last ReLU: the same function and gradient, on a quarter of the elements.
             if number == len(widths) and min(height, width) >= 2:
-                layers[f"pool{group}"] = nn.MaxPool2d(2)
+                layers[f"pool{group}"] = MaxPool2d()
                 height, width = height // 2, width // 2
             if relu_inside or number == len(widths):
                 layers[f"relu{group}_{number}"] = nn.ReLU()
