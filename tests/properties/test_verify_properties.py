@@ -55,6 +55,7 @@ def test_it_holds_before(lab: Lab) -> None:
     assert len(_places(lab)) > 1900
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_digit_is_reported(lab: Lab, data: st.DataObject) -> None:

@@ -33,6 +33,7 @@ def run(capsys, *arguments):
     return status, printed.out, printed.err
 
 
+@pytest.mark.slow
 def test_bench_of_an_experiment_prints_tables_and_keeps_them(lab, capsys):
     status, out, _ = run(capsys, "--lab", str(lab.folder), "bench", "e0001", "--seconds", "1", "--operators")
     assert status == 0
@@ -54,6 +55,7 @@ def test_bench_of_an_experiment_prints_tables_and_keeps_them(lab, capsys):
     assert lab.runs("e0001") == []
 
 
+@pytest.mark.slow
 def test_bench_as_json_without_a_lab(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(machine, "MODELS", ("lenet",))
     monkeypatch.setattr(machine, "NUM_IMAGES", 600)

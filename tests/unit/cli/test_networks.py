@@ -17,6 +17,7 @@ def call(*words):
     return result
 
 
+@pytest.mark.slow
 def test_models_lists_every_network_and_the_libraries():
     result = call("models", "--image", "1x28x28", "--classes", "26")
     assert result.exit_code == 0, result.output

@@ -105,6 +105,7 @@ def take(folder: str, count: int, queue) -> None:
     queue.put([lab.new({"train.epochs": os.getpid() % 1000 + 1}).name for _ in range(count)])
 
 
+@pytest.mark.slow
 def test_two_processes_never_get_the_same_number(lab):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()

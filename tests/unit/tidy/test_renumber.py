@@ -80,6 +80,7 @@ def test_nothing_that_runs_is_renumbered_nor_its_child(own_lab):
     assert snapshot(own_lab.folder) == before
 
 
+@pytest.mark.slow
 def test_a_page_edited_after_a_kill_is_left_as_it_is(own_lab):
     lab = with_children(own_lab)
     number = 1

@@ -164,6 +164,7 @@ def test_the_later_of_two_removed_comes_back(own_lab):
     assert len(own_lab.trash()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["rm", "restore", "restore as"])
 def test_killed_at_any_moment_it_is_done_or_not_begun(own_lab, tmp_path, what):
     make_run(own_lab, "e0005", epochs=1)

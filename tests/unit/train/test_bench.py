@@ -214,6 +214,7 @@ def test_an_experiment_is_measured_and_left_alone(lab):
     assert not list(lab.cache.glob("bench-*"))
 
 
+@pytest.mark.slow
 def test_clips_are_measured_in_one_layout(lab):
     clips = {"data": "moving_shapes", "data.num_clips": 80, "data.clip_length": 4, "data.image_size": 16, "model": next(iter(VIDEO_MODELS))}
     lab.new({**SMALL, **clips, "data.subset": None, "train.batch_size": 8}, question="?")

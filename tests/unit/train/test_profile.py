@@ -45,6 +45,7 @@ class Notes(Silent):
         self.notes.append(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"train.ema": 0.9, "train.accumulate": 2, "train.mixup": 0.2, "optimizer": "muon", "train.tta": "flip"}])
 def test_a_profiled_run_has_the_same_record_and_a_trace(lab, changes):
     lab.new(changes, parent="e0001", question="?")

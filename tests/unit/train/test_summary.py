@@ -112,6 +112,7 @@ def test_a_shared_weight_is_counted_once():
     assert found.parameters == 272 + 16 + 170
 
 
+@pytest.mark.slow
 def test_known_networks_without_computing():
     found = {k.name: k for k in summary.known((3, 32, 32), 10)}
     assert list(found) == list(settings.MODELS)

@@ -54,6 +54,7 @@ def test_what_is_given_is_taken(tmp_path, always):
     assert choose(tmp_path, memory_format="channels_last", num_threads=3) == Choice(CHANNELS_LAST, 3, "given")
 
 
+@pytest.mark.slow
 def test_a_measurement_tries_all_that_is_open_and_is_kept(tmp_path, always):
     first = choose(tmp_path, threads=2)
     assert first.why == "measured"
@@ -149,6 +150,7 @@ def test_an_optimizers_averages_follow_the_layout_of_their_weights():
     assert torch.equal(after, before)
 
 
+@pytest.mark.slow
 def test_a_run_records_how_it_computed_and_resumes_so(lab, always, monkeypatch):
     lab.new({**QUICK, "model": "resnet9", "train.memory_format": "channels_last", "train.num_threads": 1})
     whole = lab.run("e0001")
