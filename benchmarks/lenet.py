@@ -89,7 +89,6 @@ def run(name: str, images: Path, folder: Path, python: str, epochs: int, threads
     lab = folder / "lab"
     settings = [*measure.on_arrays(images), "model=lenet", "optimizer=sgd", "optimizer.lr=0.01", "optimizer.momentum=0.9", "train.batch_size=128"]
     settings += [f"data.transform={row.transform}", f"train.epochs={epochs}", f"train.num_threads={threads}", "train.batch_size_val=256"]
-    settings += ["train.memory_format=channels_last"]  # what a run long enough to measure it chooses for LeNet
     if not row.script:
         command = measure.make_lab(lab, settings)
     else:
@@ -102,6 +101,12 @@ def run(name: str, images: Path, folder: Path, python: str, epochs: int, threads
     cpu, wall = watched.per_epoch()
     (val_acc,) = re.findall(r"val loss \S+ acc\.? ([\d.]+)", watched.marks[-1].line)
     return Cost(cpu, wall, watched.cpu, float(val_acc))
+
+
+def wanted(threads: int) -> set[str]:
+    """Return the rows that a target with so many threads names, and Zhurnal's that they are held against."""
+    named = {name for target in TARGETS if target.threads == threads for name in target.rows}
+    return named | {ZHURNAL[ROWS[name].transform] for name in named}
 
 
 def ratios(found: Found, name: str, threads: int, of: str) -> list[float]:
@@ -159,7 +164,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3, help="epochs of a run; the first does not count")
     parser.add_argument("--images", type=int, default=50_000, help="training images, and a fifth as many for validation; costs grow with them")
-    parser.add_argument("--threads", default="1,2", help="numbers of threads")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads; with more than one, only rows that have a target")
     parser.add_argument("--only", help=f"rows, with commas: {', '.join(ROWS)}")
     parser.add_argument("--quick", action="store_true", help="one round on 1,280 images, one thread: does it run?")
     parser.add_argument("--write", action="store_true", help="write results/lenet.md")
@@ -174,7 +179,7 @@ def main() -> None:
     names = [n for n in names if n not in left_out]
     threads = [1] if given.quick else [int(t) for t in given.threads.split(",")]
     rounds, epochs, sizes = (1, 2, (1280, 256)) if given.quick else (given.rounds, given.epochs, (given.images, given.images // 5))
-    found: Found = {(name, num): [] for num in threads for name in names}
+    found: Found = {(name, num): [] for num in threads for name in names if num == 1 or name in wanted(num)}
     with tempfile.TemporaryDirectory() as temporary:
         measure.tell("preparing images")
         images = measure.write_arrays(given.data, Path(temporary) / "images.npz", *sizes)
