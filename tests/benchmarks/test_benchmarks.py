@@ -66,6 +66,59 @@ def test_observations():
     assert "(CPU)." in output("benchmarks/observations_speed.py", "--runs", "2", "--epochs", "15", "--images", "50")
 
 
+@pytest.mark.slow
+def test_zhurnal_in_trouble():
+    page = output("benchmarks/trouble.py", "--quick", "--alone")
+    lost = [line.split("|")[4:7] for line in page.splitlines() if line.startswith("| Zhurnal | 2 |")]
+    assert lost == [[" 0 ", " 0 of 2 ", " 0 "]]
+    assert page.count("| yes | 1 |") == 1
+    assert "equal to the byte: 1 of 1." in page
+    assert "equal to the bit: reached." in page
+
+
+FORGETFUL = """
+import json, random, sys, time
+from contextlib import contextmanager
+sys.path.insert(0, {peers!r})
+import resumes, writers
+
+@contextmanager
+def opened(folder):
+    with (folder / "log").open("w") as file:  # Python writes when its buffer is full
+        yield lambda step: file.write(f"{{step}}\\n")
+
+def stored(folder):
+    return [(int(line), float(line)) for line in (folder / "log").read_text().split()]
+
+def train(folder, tell, seed):
+    draw = random.Random(seed())  # the same again for what goes on
+    found = sorted(folder.glob("at-*"))
+    for step in range(1 + int(found[-1].name[3:]) if found else 1, resumes.STEPS + 1):
+        tell(step, draw.random())
+        (folder / f"at-{{step:03d}}").touch()
+    return {{"final weights": str(draw.getstate())}}
+
+resumes.PAUSE = 0.002
+if "kill" in sys.argv:
+    writers.main([writers.Writer("forgetful", opened, stored)], lambda folder: None)
+else:
+    resumes.main({{"forgetful": lambda *a: train(*a, seed=lambda: 0), "never the same": lambda *a: train(*a, seed=time.time_ns)}})
+"""
+
+
+@pytest.mark.slow
+def test_trouble_sees_what_is_lost(tmp_path):
+    script = tmp_path / "forgetful.py"
+    script.write_text(FORGETFUL.format(peers=str(FOLDER / "peers")))
+    for line in output(str(script), "kill", "--folder", str(tmp_path), "--trials", "2", "--seconds", "0.2").splitlines():
+        assert (trial := json.loads(line))["lost"] == trial["acknowledged"] > 0
+    pair, trial, never = map(json.loads, output(str(script), "--trials", "1").splitlines())
+    assert pair["equal"]
+    assert trial["steps"] == trial["differ"] > 0
+    assert not trial["same"]["final weights"]
+    assert not never["equal"], "and nothing is said of its trials"
+
+
 BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {}: pass\n"
 
 
