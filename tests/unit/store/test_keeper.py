@@ -283,6 +283,39 @@ def until(true) -> None:
     assert true()
 
 
+def test_what_waits_is_tried_again_until_it_is_written_or_the_time_is_over(tmp_path, disk, monkeypatch):
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            disk.clear()
+
+    monkeypatch.setattr(keeper.time, "sleep", sleep)
+    rows, kept, _ = opened(tmp_path / "record.jsonl")
+    disk["write"] = errno.ENOSPC
+    rows.append(ROWS[0])
+    assert not kept.settle()
+    assert waited == []
+    assert kept.settle(60)
+    assert waited == [0.2] * 3
+    assert record.read(tmp_path / "record.jsonl")[0] == ROWS[:1]
+
+
+def test_whole_files_wait_while_their_run_is_moved_away(tmp_path):
+    home = tmp_path / "run"
+    home.mkdir()
+    kept = Keeper(home)
+    home.rename(tmp_path / "elsewhere")
+    kept.put("predictions", {home / "predictions" / "a": b"1"})
+    assert not kept.look()
+    assert kept.waiting() == "predictions (No such file or directory)"
+    assert not home.exists()
+    (tmp_path / "elsewhere").rename(home)
+    assert kept.look()
+    assert (home / "predictions" / "a").read_bytes() == b"1"
+
+
 def test_without_a_keeper_trouble_is_raised(tmp_path, disk):
     with pytest.raises(FileNotFoundError):
         Appender(tmp_path / "nowhere" / "a")

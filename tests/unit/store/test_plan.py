@@ -115,8 +115,10 @@ def test_a_file_and_a_link_are_moved_to_another_disk(lab):
     assert {p.name for p in run.iterdir()} == {"checkpoints", "empty"}
 
 
-@pytest.mark.usefixtures("trash_elsewhere")
-def test_killed_at_any_moment_a_move_to_another_disk_is_done_or_not_begun(lab, tmp_path):
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_killed_at_any_moment_a_move_is_done_or_not_begun(lab, tmp_path, monkeypatch, elsewhere):
+    if elsewhere:
+        refuse(monkeypatch, errno.EXDEV)
     ends = []
     for number in range(1, 200):
         copy = tmp_path / str(number)
@@ -129,9 +131,30 @@ def test_killed_at_any_moment_a_move_to_another_disk_is_done_or_not_begun(lab, t
         assert not plan.is_committed(copy)
         assert told in ([], ["finished what was interrupted: rm e0001"])
         ends.append(done)
-    assert number > 20
+    assert number > (25 if elsewhere else 15)
     assert ends == sorted(ends), "before the commit nothing is done, from then on all"
     assert set(ends) == {True, False}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{", "[]", '{"told": "x"}', '{"told": "x", "steps": 5}', '{"told": "x", "steps": [5]}', '{"told": "x", "steps": [[]]}',
+        '{"told": "x", "steps": [["move", "journal/x"]]}', '{"told": "x", "steps": [["remove", "journal/x\\u0000"]]}', "[" * 100_000,
+        '{"told": "x", "steps": [["put", "zhurnal.yaml", "journal/x", ""]]}', '{"told": "x", "steps": [["put", "journal/x", "zhurnal.yaml", ""]]}',
+        '{"told": "x", "steps": [["remove", "journal/./x"]]}',
+    ],
+)  # fmt: skip
+def test_a_damaged_plan_is_told_and_changes_nothing(lab, text):
+    home = lab / plan.UNFINISHED
+    home.mkdir()
+    assert plan.finish(lab) == [], "without a plan.json there is nothing to finish"
+    (home / "plan.json").write_text(text)
+    before = there(lab)
+    with pytest.raises(LabError, match=rf"^{home}/plan\.json is damaged \(.+\): look at it, and move {home} away to go on without$"):
+        plan.finish(lab)
+    before.setdefault(str(plan.LOCK), "")
+    assert there(lab) == before
 
 
 def test_a_disk_that_refuses_a_move_leaves_it_to_be_finished(lab, monkeypatch):

@@ -34,6 +34,17 @@ def test_rows_made_again_are_compared_and_not_written_twice(tmp_path):
     assert (tmp_path / "r").read_bytes().startswith(before)
 
 
+def test_a_record_is_made_durable_when_asked(tmp_path, monkeypatch):
+    synced: list[int] = []
+    with Record(tmp_path / "r") as r:
+        r.append(ROWS[0])
+        monkeypatch.setattr(os, "fsync", synced.append)
+        r.sync()
+        assert synced == [r._file._file]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(synced[0])
+
+
 def test_a_row_that_differs_is_told_and_the_last_one_counts(tmp_path):
     fill(tmp_path / "r")
     with Record(tmp_path / "r", resumed=True) as r:

@@ -64,6 +64,18 @@ def test_numbers_that_are_kept_go_to_nobody_else(lab):
     assert (lab.folder / "experiments" / "removed" / "e0003.yaml").read_text().startswith("reserved: '2")
 
 
+def test_a_number_that_somebody_takes_in_between_is_not_reserved(lab, monkeypatch):
+    real = taken.keep
+
+    def keep(lab, name) -> bool:
+        if name == "e0001":
+            taken.take(lab, [SETTINGS])
+        return real(lab, name)
+
+    monkeypatch.setattr(taken, "keep", keep)
+    assert taken.reserve(lab, 2) == ["e0002", "e0003"]
+
+
 def test_a_number_that_an_experiment_takes_while_it_is_kept_is_given_back(lab, monkeypatch):
     real = files.create
 
