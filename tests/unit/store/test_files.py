@@ -120,6 +120,7 @@ def test_a_file_is_made_once_durable_and_nothing_is_left_beside_it(tmp_path, syn
     assert "a" in synced or links
     assert not files.create(tmp_path / "a", b"second")
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "first"}
+    assert (tmp_path / "a").stat().st_mode & 0o111 == 0
     assert num_open() == before
 
 
@@ -148,18 +149,18 @@ def test_whoever_comes_second_waits_and_is_told(tmp_path):
     before = num_open()
 
     def second() -> None:
-        with files.alone(tmp_path / "made" / "lock", waits.set) as waited:
+        with files.alone(tmp_path / "made" / "here" / "lock", waits.set) as waited:
             order.append(f"second, waited: {waited}")
 
     thread = threading.Thread(target=second)
-    with files.alone(tmp_path / "made" / "lock") as waited:
+    with files.alone(tmp_path / "made" / "here" / "lock") as waited:
         assert waited is False
         thread.start()
         assert waits.wait(10)
         order.append("first")
     thread.join()
     assert order == ["first", "second, waited: True"]
-    assert (tmp_path / "made" / "lock").is_file()
+    assert (tmp_path / "made" / "here" / "lock").stat().st_mode & 0o111 == 0
     with files.alone(tmp_path) as waited:  # a folder can be held too
         assert waited is False
     assert num_open() == before

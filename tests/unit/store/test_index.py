@@ -97,9 +97,29 @@ def test_while_another_process_holds_it_one_goes_on_without(lab, later, monkeypa
     monkeypatch.setattr(index, "WAIT_SECONDS", 0.01)
     holder = sqlite3.connect(lab.cache / index.NAME, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    assert Lab(lab.folder).ls() == listed
+    lab.file("e0006").unlink()
+    before = (lab.cache / index.NAME).stat().st_ino
+    assert Lab(lab.folder).ls().names == listed.names[:-1]
     holder.execute("ROLLBACK")
     holder.close()
+    assert (lab.cache / index.NAME).stat().st_ino == before, "nothing is wrong with the file"
+    assert Index(lab.cache / index.NAME).row("line", "e0006")
+
+
+def test_a_kind_that_is_not_there_yet_is_no_damage(tmp_path):
+    path = tmp_path / index.NAME
+    found = Index(path)
+    found.put("line", "e0001", b"s", b"v")
+    found.close()
+    with sqlite3.connect(path) as other:
+        other.execute("DROP TABLE run")
+    other.close()
+    found = Index(path)
+    assert found.rows("run") == {}
+    assert found.rows("line") == {"e0001": (b"s", b"v")}
+    found.put("run", "e0001/s1", b"s", b"v")
+    found.close()
+    assert (set(Index(path).rows("run")), set(Index(path).rows("line"))) == ({"e0001/s1"}, {"e0001"})
 
 
 def test_where_the_cache_cannot_be_made_one_goes_on_without(lab, later):
@@ -185,8 +205,10 @@ def test_an_experiment_is_forgotten_with_its_runs_and_no_other(tmp_path):
     for name in ("e0001", "e00011", "e0001/s1", "e0002/s1"):
         found.put("run", name, b"s", b"v")
     found.close()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     found.forget(["e0001"])
     found.close()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     assert set(found.rows("run")) == {"e00011", "e0002/s1"}
     found.close()
 
@@ -200,11 +222,16 @@ def test_an_older_code_makes_another_checksum(monkeypatch):
     assert index._code("line") != before
     index._code.cache_clear()
 
-    def refuse(_):
-        raise NotADirectoryError("not installed as files")
+    def refuse(path):
+        if path.parent.name == "core":
+            raise NotADirectoryError("not installed as files")
+        return b""
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert index._code("") == zlib.crc32(index.__version__.encode())
+    index._code.cache_clear()
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"changed" if path.parent.name == "analyze" else refuse(path))
+    assert index._code("") != zlib.crc32(index.__version__.encode()), "the other folders count"
     index._code.cache_clear()
 
 

@@ -134,6 +134,7 @@ def test_what_is_more_than_may_wait_is_counted_and_told(tmp_path, disk, monkeypa
 def test_whole_files_wait_and_the_newest_takes_the_place_of_older_ones(tmp_path, disk):
     kept = Keeper(tmp_path)
     disk["replace"] = errno.EROFS
+    kept.put("predictions", {tmp_path / "a": b"0", tmp_path / "a0": b"0"})
     kept.put("predictions", {tmp_path / "a": b"1"})
     kept.put("best", {tmp_path / "b": b"2"}, newest=True)
     kept.put("best", {tmp_path / "b2": b"3"}, newest=True)
@@ -141,7 +142,7 @@ def test_whole_files_wait_and_the_newest_takes_the_place_of_older_ones(tmp_path,
     assert kept.waiting() == "predictions, best (Read-only file system)"
     disk.clear()
     assert kept.look()
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"1", "b2": b"3"}
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"1", "a0": b"0", "b2": b"3"}
     assert kept.waiting() == ""
 
 
@@ -276,11 +277,34 @@ def test_the_thread_makes_rows_durable_and_tells_trouble_soon(tmp_path, disk, mo
     assert record.read(tmp_path / "record.jsonl")[0] == ROWS[:2]
 
 
+def test_a_block_that_ends_does_not_wait_for_more_to_come(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper, "SECONDS", 3.0)
+    kept = Keeper(tmp_path)
+    rows = Record(tmp_path / "record.jsonl", keeper=kept)
+    began = time.monotonic()
+    with kept.running(lambda _: None):
+        rows.append(ROWS[0])
+        until(lambda: not kept._now.is_set() and kept._wake.is_set())
+    assert time.monotonic() - began < 2
+
+
 def until(true) -> None:
     deadline = time.monotonic() + 10
     while not true() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert true()
+
+
+def test_the_same_trouble_is_told_again_after_a_minute(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(keeper.time, "monotonic", lambda: now[0])
+    kept, told = Keeper(tmp_path), []
+    kept._hear = told.append
+    for seconds, num in ((0, 1), (59.9, 1), (0.1, 2), (30, 2), (30, 3)):
+        now[0] += seconds
+        kept.trouble("a", OSError(errno.ENOSPC, "No space left on device"))
+        kept.look()
+        assert len(told) == num, now
 
 
 def test_what_waits_is_tried_again_until_it_is_written_or_the_time_is_over(tmp_path, disk, monkeypatch):
@@ -295,7 +319,9 @@ def test_what_waits_is_tried_again_until_it_is_written_or_the_time_is_over(tmp_p
     rows, kept, _ = opened(tmp_path / "record.jsonl")
     disk["write"] = errno.ENOSPC
     rows.append(ROWS[0])
-    assert not kept.settle()
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper.time, "monotonic", lambda: 1000.0)
+        assert not kept.settle()
     assert waited == []
     assert kept.settle(60)
     assert waited == [0.2] * 3

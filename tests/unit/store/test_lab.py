@@ -306,6 +306,16 @@ def test_a_wrong_file_is_told_with_its_line(lab, text, problem):
     assert str(caught.value).startswith(problem)
 
 
+def test_what_starts_from_itself_over_another_is_told(lab):
+    lab.file("e0001").write_text("settings:\n  model: {name: lenet, weights: 'e0003:last'}\n")
+    lab.file("e0002").write_text("settings: {}\ncontinue: e0001\n")
+    lab.file("e0003").write_text("parent: e0002\n")
+    with pytest.raises(LabError, match=r"^e0002\.yaml:2: continue e0001 starts from this experiment in turn \(e0001 -> e0003 -> e0002 -> e0001\)"):
+        lab.experiment("e0001")
+    with pytest.raises(LabError, match=r"^e0001\.yaml:2: model\.weights e0003 starts from this experiment in turn"):
+        Lab(lab.folder).experiment("e0003")
+
+
 def test_what_was_edited_since_the_first_run_is_told_where_it_matters(own_lab):
     lab = Lab(own_lab.folder)
     assert lab.edited("e0001") == lab.edited("e0005") == {}
@@ -349,6 +359,7 @@ def test_weights_of_an_experiment_are_its_best_or_its_last(lab):
             lab.new({"model.weights": weights})
     with pytest.raises(LabError, match="e0042 does not exist"):
         lab.new({"model.weights": "e0042:best"})
+    assert lab.names() == ["e0001"]
     for weights in ("e0001:best", "e0001:last", "nothing.pth", "nothing.pt"):
         assert lab.new({"model.weights": weights}).weights == weights
 

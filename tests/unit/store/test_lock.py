@@ -106,6 +106,7 @@ def test_who_holds_a_run_is_told(tmp_path):
     (tmp_path / "lock").write_text("process 1 on\x1b a\u202e machine\nsecond line")
     assert lock.owner(tmp_path) == "process 1 on a machine"
     with locked(tmp_path, "e0001"):
+        assert (tmp_path / "lock").read_text().startswith("process ")
         since = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d"
         assert re.fullmatch(rf"process {os.getpid()} on {os.uname().nodename} since {since}", lock.owner(tmp_path))
 
@@ -137,6 +138,12 @@ def test_a_zombie_has_ended():
         os.waitpid(child, 0)
 
 
+def test_a_process_began_after_the_one_that_started_it():
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert int(lock._began(child.pid)) >= int(lock._began(os.getpid())) > 0
+        child.kill()
+
+
 def test_whoever_only_looks_does_not_keep_a_run_from_beginning(tmp_path, monkeypatch):
     (tmp_path / "lock").touch()
     handle = os.open(tmp_path / "lock", os.O_RDONLY)
@@ -153,6 +160,13 @@ def test_whoever_only_looks_does_not_keep_a_run_from_beginning(tmp_path, monkeyp
         assert is_locked(tmp_path)
     assert waited == [0, 0.01, 0.01]
     os.close(handle)
+
+
+def test_a_lock_is_taken_again_where_all_folders_above_it_are_gone(tmp_path):
+    with locked(tmp_path / "logs" / "e0001" / "s1", "e0001") as holds:
+        shutil.rmtree(tmp_path / "logs")
+        assert holds()
+        assert is_locked(tmp_path / "logs" / "e0001" / "s1")
 
 
 def test_a_lock_leaves_no_file_open_and_no_name_in_it(tmp_path):

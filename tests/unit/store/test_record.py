@@ -61,6 +61,11 @@ def test_a_row_that_differs_is_told_and_the_last_one_counts(tmp_path):
         assert r.mismatch is None
 
 
+def test_rows_of_a_step_have_their_order_whatever_that_of_the_file():
+    rows = [{"kind": kind, "step": 1} for kind in ("another", "end", "test", "epoch", "iter")]
+    assert record.current([{"kind": "iter", "step": 2}, *rows]) == [*reversed(rows), {"kind": "iter", "step": 2}]
+
+
 def test_a_damaged_line_before_does_not_make_a_resume_look_inexact(tmp_path):
     fill(tmp_path / "r")
     data = bytearray((tmp_path / "r").read_bytes())

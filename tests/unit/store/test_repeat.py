@@ -84,8 +84,12 @@ def test_what_is_not_one_key_a_line_is_left_as_it_is(lab: Lab) -> None:
         with pytest.raises(LabError, match=r"^e0002\.yaml is not written as one key a line: write `repeat: 3` into it$"):
             lab.repeat("e0002", 3)
         assert path.read_text() == text
+    path.write_text('repeat: 2\nquestion: "a\n\nrepeat: 1\n  b"\nparent: e0001\n')
+    lab.repeat("e0002", 3)
+    assert path.read_text() == 'repeat: 3\nquestion: "a\n\nrepeat: 1\n  b"\nparent: e0001\n'
     path.write_text("question: 'is\n  it'\nparent: e0001\n")
     assert lab.repeat("e0002", 3).seeds == (42, 43, 44)
+    assert path.read_text() == "question: 'is\n  it'\nparent: e0001\nrepeat: 3\n"
 
 
 def test_the_fewest_and_the_most(lab: Lab) -> None:

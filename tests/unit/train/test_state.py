@@ -86,6 +86,13 @@ def test_all_comes_back_and_training_goes_on_to_the_same_bits(training):
     assert state.fingerprint(other.model) != state.fingerprint(other.ema.model)
 
 
+def test_a_run_begins_with_nothing_done():
+    assert asdict(Position()) == {
+        "epoch": 0, "batch": 0, "step": 0, "loss_sum": 0.0, "correct": 0, "seen": 0, "since_loss": 0.0, "since_seen": 0, "best_epoch": 0,
+        "best_val_acc": -1.0, "best_sha256": "", "val_losses": [], "val_accs": [], "seconds": 0.0, "partial": False, "lost": [],
+    }  # fmt: skip
+
+
 def test_a_position_of_another_version_is_taken_as_far_as_it_is_known(training):
     path = training.save()
     held = torch.load(path, weights_only=True)
@@ -261,10 +268,12 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_taken(training):
     before = state.fingerprint(training.model)
     weights["head.weight"] = weights.pop("1.weight")
     weights["0.bias"] = torch.zeros(5)
+    weights["0.weight"] = weights["0.weight"].T.contiguous()
     with pytest.raises(RunError) as caught:
         state.load_weights(training.model, weights, "e0031:best")
     assert str(caught.value) == (
-        "weights e0031:best do not fit the network: 1.weight is missing; head.weight has no place in the network; 0.bias is (5,), must be (2,). "
+        "weights e0031:best do not fit the network: 1.weight is missing; head.weight has no place in the network; "
+        "0.weight is (3, 2), must be (2, 3); 0.bias is (5,), must be (2,). "
         "Use the same model settings, or take no weights"
     )
     for held in (5, {"0.weight": [1.0]}):
