@@ -160,11 +160,10 @@ def sample(mutants: Sequence[Sequence[Mutant]], num: int | None, seed: int) -> l
 
 
 def tests_of(mutant: Mutant, found: Trace) -> list[str]:
-    """Return the tests that come over the line of a change, the fastest first; for code outside of functions all that come over the file."""
+    """Return the tests that come over the line of a change, the fastest first; all of its part where it runs when the file is imported."""
     (own,) = (tests for files, tests in PARTS.values() if mutant.file in files)
-    by_line = found.tests[mutant.file]
-    names = by_line.get(mutant.line, []) if mutant.where else chain.from_iterable(by_line.values())
-    return sorted({n for n in names if n.startswith(own)}, key=lambda name: found.seconds[name])
+    names = found.tests[mutant.file].get(mutant.line) or found.seconds
+    return sorted((n for n in names if n.startswith(own)), key=lambda name: found.seconds[name])
 
 
 def attempt(mutant: Mutant, tree: Path, found: Trace) -> str:

@@ -24,7 +24,6 @@ def repeat(lab: Lab, name: str, num: int) -> Experiment:
     if not max(least, 1) <= num <= MOST:
         raise LabError(f"seeds is {num}, must be from {least}, which {experiment.name} has in its settings, to {MOST:,}")
     path = lab.file(experiment.name)
-    files.read_text(path)  # raises where it is no text
     before = path.read_bytes().decode()  # with its line ends
     line = f"repeat: {num}"
     after, found = re.subn(r"(?m)^repeat[ \t]*:[^\r\n]*", line, before, count=1)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,40 @@ def test_a_new_file_is_durable_in_its_folder_and_a_torn_end_is_cut_off(tmp_path,
     file.append(b"next\n")
     file.close()
     assert (tmp_path / "a").read_bytes() == b"whole\nnext\n"
+
+
+def test_on_a_good_disk_a_chunk_is_one_call(tmp_path, monkeypatch):
+    file = Appender(tmp_path / "a", Keeper(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", refuse)
+        patch.setattr(os, "fsync", refuse)
+        for chunk in (b"1", b"2"):
+            file.append(chunk)
+    assert file.num_waiting == 0
+    assert (tmp_path / "a").read_bytes() == b"12"
+
+
+def test_what_waits_follows_a_file_that_was_moved_away(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    kept = Keeper(tmp_path / "run")
+    file = Appender(tmp_path / "run" / "a", kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse)
+        file.append(b"waits")
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    assert not file.sync()
+    assert (tmp_path / "elsewhere" / "a").read_bytes() == b"waits"
+    assert kept.waiting() == "a (No such file or directory)"
+
+
+def test_a_file_is_made_again_where_all_folders_above_it_are_gone(tmp_path):
+    home = tmp_path / "logs" / "e0001" / "s1"
+    home.mkdir(parents=True)
+    file = Appender(home / "a", Keeper(home))
+    file.append(b"1")
+    shutil.rmtree(tmp_path / "logs")
+    assert file.sync()
+    assert (home / "a").read_bytes() == b"1"
 
 
 def test_what_is_durable_is_not_synced_again(tmp_path, synced):

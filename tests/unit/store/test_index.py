@@ -98,11 +98,14 @@ def test_while_another_process_holds_it_one_goes_on_without(lab, later, monkeypa
     holder = sqlite3.connect(lab.cache / index.NAME, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     lab.file("e0006").unlink()
+    real, opened = sqlite3.connect, []
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: opened.append(args) or real(*args, **options))
     before = (lab.cache / index.NAME).stat().st_ino
     assert Lab(lab.folder).ls().names == listed.names[:-1]
     holder.execute("ROLLBACK")
     holder.close()
     assert (lab.cache / index.NAME).stat().st_ino == before, "nothing is wrong with the file"
+    assert len(opened) == 1, "it was waited for once"
     assert Index(lab.cache / index.NAME).row("line", "e0006")
 
 

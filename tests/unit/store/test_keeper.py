@@ -288,6 +288,21 @@ def test_a_block_that_ends_does_not_wait_for_more_to_come(tmp_path, monkeypatch)
     assert time.monotonic() - began < 2
 
 
+def test_the_thread_waits_for_more_to_come_and_then_for_something_new(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper, "SECONDS", 0.05)
+    kept, looked = Keeper(tmp_path), []
+    real = kept.look
+    monkeypatch.setattr(kept, "look", lambda: looked.append(time.monotonic()) or real())
+    rows = Record(tmp_path / "record.jsonl", keeper=kept)
+    with kept.running(lambda _: None):
+        began = time.monotonic()
+        rows.append(ROWS[0])
+        until(lambda: looked)
+        assert looked[0] - began > 0.04
+        time.sleep(0.2)
+        assert len(looked) == 1, "nothing is new"
+
+
 def until(true) -> None:
     deadline = time.monotonic() + 10
     while not true() and time.monotonic() < deadline:

@@ -140,8 +140,10 @@ def test_a_zombie_has_ended():
 
 def test_a_process_began_after_the_one_that_started_it():
     with subprocess.Popen(["sleep", "60"]) as child:
-        assert int(lock._began(child.pid)) >= int(lock._began(os.getpid())) > 0
-        child.kill()
+        try:
+            assert int(lock._began(child.pid)) >= int(lock._began(os.getpid())) > 0
+        finally:
+            child.kill()
 
 
 def test_whoever_only_looks_does_not_keep_a_run_from_beginning(tmp_path, monkeypatch):
