@@ -1,15 +1,15 @@
-"""What the tests of `store` and `train/state.py` would not notice: one thing in the code is changed at a time, and the tests that come over it are run.
+"""What the tests of `store` and `train/state.py` would not notice: one thing in the code is changed at a time, and the tests that come over it run.
 
     python benchmarks/mutants.py --sample 300                    # of all files alike; stop it at any time, it goes on where it was
     python benchmarks/mutants.py --sample 300 --write            # writes results/mutants.md
     python benchmarks/mutants.py --sample 300 --again            # after new tests: tries once more what had survived
     python benchmarks/mutants.py --files store/plan.py           # every change to one file
 
-A change that makes a test fail is killed, one that makes it hang is timed out; one that no test notices survives, and is either a test that is missing
-or a change that makes no difference. Which of the two is written by hand behind it in results/mutants.md, and kept when the page is written again.
+A change that makes a test fail is killed, one that makes it hang is timed out; one that no test notices survives: a test is missing, or it makes no
+difference. Why one may survive is written by hand behind it in results/mutants.md, and kept when the page is written again.
 
-The changes: comparisons (`<` and `<=`, `==` and `!=`, ...), `and` and `or`, `not` taken away, a condition turned round, + and -, a whole number made one
-larger, true and false, `return None`, a call or a `raise` left out, `break` and `continue`. Texts, annotations, decorators and assertions stay.
+The changes: comparisons (`<` and `<=`, `==` and `!=`, ...), `and` and `or`, `not` taken away, a condition turned round, + and -, a whole number made
+one larger, true and false, `return None`, a call or a `raise` left out, `break` and `continue`. Texts, annotations, decorators and assertions stay.
 
 Everything happens in a copy of the tree, in build/mutants. The tests of branches.py name no path outside their own temporary folders, which matters
 here: code that is to refuse such paths may be what is changed.
@@ -125,7 +125,8 @@ def _put(parent: ast.AST, name: str, place: int, new: ast.AST) -> None:
 
 def _shown(before: str, after: str) -> tuple[str, str]:
     """Return two codes for a page: on one line, and of long ones the part where they differ."""
-    start = max(0, len(os.path.commonprefix([before, after])) - 60) if len(before) > 160 else 0
+    same = next((at for at, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), len(after))
+    start = max(0, same - 60) if len(before) > 160 else 0
 
     def cut(code: str) -> str:
         text = " ".join(code[start : start + 160].replace("`", "'").split())

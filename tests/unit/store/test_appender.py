@@ -172,7 +172,11 @@ def test_a_file_system_that_makes_nothing_durable_is_gone_on_with(tmp_path, monk
     file.close()
 
 
-def test_after_a_failed_fsync_only_what_was_not_durable_is_written_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_after_a_failed_fsync_only_what_was_not_durable_is_written_again(tmp_path, monkeypatch, number):
+    def full(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
     kept = Keeper(tmp_path)
     file = Appender(tmp_path / "a", kept)
     file.append(b"durable ")
@@ -180,10 +184,10 @@ def test_after_a_failed_fsync_only_what_was_not_durable_is_written_again(tmp_pat
     file.append(b"lost ")
     file.append(b"too ")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", refuse)
+        patch.setattr(os, "fsync", full)
         assert not file.sync()
     assert file.num_waiting == 2
-    assert kept.waiting() == "2 rows of a (Input/output error)"
+    assert kept.waiting() == f"2 rows of a ({os.strerror(number)})"
     written: list[bytes] = []
     real = os.write
     monkeypatch.setattr(os, "write", lambda handle, data: written.append(data) or real(handle, data))

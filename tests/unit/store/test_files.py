@@ -5,6 +5,7 @@ import fcntl
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,12 @@ def test_a_disk_that_takes_part_of_a_write_gets_the_rest(tmp_path, monkeypatch):
     assert (tmp_path / "a").read_bytes() == b"0123456789"
 
 
+def replace(path: Path, *texts: str | None) -> None:
+    with files.replacing(path) as temporary:
+        for text in texts:
+            temporary.write_text(text)
+
+
 @pytest.mark.parametrize("call", ["write", "fsync", "chmod", "replace"])
 def test_a_disk_that_refuses_leaves_the_file_as_it_was_and_no_other(tmp_path, monkeypatch, call):
     (tmp_path / "a").write_text("old")
@@ -77,11 +84,10 @@ def test_a_disk_that_refuses_leaves_the_file_as_it_was_and_no_other(tmp_path, mo
         with pytest.raises(OSError, match="No space"):
             files.write(tmp_path / "a", "new")
         if call != "write":
-            with pytest.raises(OSError, match="No space"), files.replacing(tmp_path / "a") as temporary:
-                temporary.write_text("new")
-    with pytest.raises(ValueError, match="mine"), files.replacing(tmp_path / "a") as temporary:
-        temporary.write_text("new")
-        raise ValueError("mine")
+            with pytest.raises(OSError, match="No space"):
+                replace(tmp_path / "a", "new")
+    with pytest.raises(TypeError):
+        replace(tmp_path / "a", "new", None)  # the block itself fails
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "old"}
     assert num_open() == before
 
@@ -145,11 +151,11 @@ def test_a_file_that_cannot_be_made_without_links_is_an_error(tmp_path, monkeypa
 
 def test_whoever_comes_second_waits_and_is_told(tmp_path):
     order: list[str] = []
-    waits = threading.Event()
+    waits, waited_for = threading.Event(), []
     before = num_open()
 
     def second() -> None:
-        with files.alone(tmp_path / "made" / "here" / "lock", waits.set) as waited:
+        with files.alone(tmp_path / "made" / "here" / "lock", lambda: waited_for.append(waits.set())) as waited:
             order.append(f"second, waited: {waited}")
 
     thread = threading.Thread(target=second)
@@ -157,8 +163,10 @@ def test_whoever_comes_second_waits_and_is_told(tmp_path):
         assert waited is False
         thread.start()
         assert waits.wait(10)
+        time.sleep(0.15)
         order.append("first")
     thread.join()
+    assert 2 <= len(waited_for) <= 20, "a few times a second"
     assert order == ["first", "second, waited: True"]
     assert (tmp_path / "made" / "here" / "lock").stat().st_mode & 0o111 == 0
     with files.alone(tmp_path) as waited:  # a folder can be held too

@@ -3,45 +3,14 @@
 import errno
 import os
 import shutil
-import time
 
 import pytest
 
+from helpers_keeper import ROWS, WHOLE, opened
 from zhurnal.core.records import encode
 from zhurnal.store import appender, keeper, record, runs
 from zhurnal.store.appender import Appender
 from zhurnal.store.keeper import Keeper
-from zhurnal.store.record import Record
-
-ROWS = [{"kind": "iter", "step": n, "epoch": 1, "loss": 1 / n, "lr": 0.1} for n in range(1, 9)]
-WHOLE = b"".join(map(encode, ROWS))
-
-
-@pytest.fixture
-def disk(monkeypatch):
-    """A disk to be told which calls fail: `disk["write"] = errno.ENOSPC`, or a function of the call's arguments that raises."""
-    failing: dict[str, int] = {}
-    real = {name: getattr(os, name) for name in ("write", "fsync", "ftruncate", "replace", "pread")}
-
-    def wrapped(name):
-        def call(*arguments):
-            if name in failing:
-                raise OSError(failing[name], os.strerror(failing[name]))
-            return real[name](*arguments)
-
-        return call
-
-    for name in real:
-        monkeypatch.setattr(os, name, wrapped(name))
-    return failing
-
-
-def opened(path, kept: Keeper | None = None) -> tuple[Record, Keeper, list[str]]:
-    """Return a record with its keeper, and what this tells."""
-    kept = kept or Keeper(path.parent)
-    told: list[str] = []
-    kept._hear = told.append
-    return Record(path, keeper=kept), kept, told
 
 
 def test_rows_wait_in_order_and_the_file_is_as_if_nothing_had_happened(tmp_path, disk):
@@ -148,7 +117,8 @@ def test_whole_files_wait_and_the_newest_takes_the_place_of_older_ones(tmp_path,
 
 def test_whole_files_are_lost_oldest_first_when_memory_is_full(tmp_path, disk, monkeypatch):
     monkeypatch.setattr(keeper, "LIMIT", 10)
-    kept = Keeper(tmp_path)
+    kept, told = Keeper(tmp_path), []
+    kept._hear = told.append
     disk["replace"] = errno.ENOSPC
     for name in "abcd":
         kept.put("predictions", {tmp_path / name: b"12345678"})
@@ -156,6 +126,8 @@ def test_whole_files_are_lost_oldest_first_when_memory_is_full(tmp_path, disk, m
     assert kept.look()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "d"]
     assert kept.losses() == [f"{name} (predictions) could not be written, memory for what waits is full, and it is lost" for name in "ab"]
+    assert told[1:3] == kept.losses()
+    assert told[3] == "all that had to wait is written, except what was told to be lost"
 
 
 def test_a_deleted_folder_is_made_again_with_all_rows(tmp_path):
@@ -256,91 +228,6 @@ def test_a_drive_that_was_away_is_gone_on_with_when_it_is_back(tmp_path, disk):
         rows.append(row)
     assert kept.look()
     assert (tmp_path / "record.jsonl").read_bytes() == WHOLE
-
-
-def test_the_thread_makes_rows_durable_and_tells_trouble_soon(tmp_path, disk, monkeypatch):
-    monkeypatch.setattr(keeper, "SECONDS", 0.05)
-    kept, told = Keeper(tmp_path), []
-    rows = Record(tmp_path / "record.jsonl", keeper=kept)
-    with kept.running(lambda text: told.append((time.monotonic(), text))):
-        rows.append(ROWS[0])
-        until(lambda: rows._file._synced == len(encode(ROWS[0])))
-        disk["write"] = errno.ENOSPC
-        began = time.monotonic()
-        rows.append(ROWS[1])
-        until(lambda: told)
-        assert told[0][0] - began < 1
-        time.sleep(0.3)
-        assert len(told) == 1, "the same trouble is told once"
-        disk.clear()
-        until(lambda: len(told) == 2)
-    assert record.read(tmp_path / "record.jsonl")[0] == ROWS[:2]
-
-
-def test_a_block_that_ends_does_not_wait_for_more_to_come(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper, "SECONDS", 3.0)
-    kept = Keeper(tmp_path)
-    rows = Record(tmp_path / "record.jsonl", keeper=kept)
-    began = time.monotonic()
-    with kept.running(lambda _: None):
-        rows.append(ROWS[0])
-        until(lambda: not kept._now.is_set() and kept._wake.is_set())
-    assert time.monotonic() - began < 2
-
-
-def test_the_thread_waits_for_more_to_come_and_then_for_something_new(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper, "SECONDS", 0.05)
-    kept, looked = Keeper(tmp_path), []
-    real = kept.look
-    monkeypatch.setattr(kept, "look", lambda: looked.append(time.monotonic()) or real())
-    rows = Record(tmp_path / "record.jsonl", keeper=kept)
-    with kept.running(lambda _: None):
-        began = time.monotonic()
-        rows.append(ROWS[0])
-        until(lambda: looked)
-        assert looked[0] - began > 0.04
-        time.sleep(0.2)
-        assert len(looked) == 1, "nothing is new"
-
-
-def until(true) -> None:
-    deadline = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert true()
-
-
-def test_the_same_trouble_is_told_again_after_a_minute(tmp_path, monkeypatch):
-    now = [1000.0]
-    monkeypatch.setattr(keeper.time, "monotonic", lambda: now[0])
-    kept, told = Keeper(tmp_path), []
-    kept._hear = told.append
-    for seconds, num in ((0, 1), (59.9, 1), (0.1, 2), (30, 2), (30, 3)):
-        now[0] += seconds
-        kept.trouble("a", OSError(errno.ENOSPC, "No space left on device"))
-        kept.look()
-        assert len(told) == num, now
-
-
-def test_what_waits_is_tried_again_until_it_is_written_or_the_time_is_over(tmp_path, disk, monkeypatch):
-    waited: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        waited.append(seconds)
-        if len(waited) == 3:
-            disk.clear()
-
-    monkeypatch.setattr(keeper.time, "sleep", sleep)
-    rows, kept, _ = opened(tmp_path / "record.jsonl")
-    disk["write"] = errno.ENOSPC
-    rows.append(ROWS[0])
-    with monkeypatch.context() as patch:
-        patch.setattr(keeper.time, "monotonic", lambda: 1000.0)
-        assert not kept.settle()
-    assert waited == []
-    assert kept.settle(60)
-    assert waited == [0.2] * 3
-    assert record.read(tmp_path / "record.jsonl")[0] == ROWS[:1]
 
 
 def test_whole_files_wait_while_their_run_is_moved_away(tmp_path):

@@ -293,8 +293,14 @@ def test_files_that_are_not_there_yet_are_named(lab):
         ("settings: {}\ncontinue: e0044\n", "e0009.yaml:2: continue e0044 does not exist; there are e0001-e0002,e0009"),
         ("settings:\n  model:\n    weights: e0044:best\n", "e0009.yaml:3: model.weights e0044 does not exist; there are e0001-e0002,e0009"),
         ("parent: e0001\nchanges:\n  model.weights: e0009:best\n", "e0009.yaml:3: model.weights e0009 starts from this experiment in turn"),
-        ("parent: e0001\nchanges:\n  train.epochs: 0\n", "e0009.yaml:3: train.epochs is 0, must be above 0 and at most 1000000 (parent e0001 has 10)"),
-        ("parent: e0001\nchanges:\n  train:\n    epochs: 0\n", "e0009.yaml:4: train.epochs is 0, must be above 0 and at most 1000000 (parent e0001 has 10)"),
+        (
+            "parent: e0001\nchanges:\n  train.epochs: 0\n",
+            "e0009.yaml:3: train.epochs is 0, must be above 0 and at most 1000000 (parent e0001 has 10)",
+        ),
+        (
+            "parent: e0001\nchanges:\n  train:\n    epochs: 0\n",
+            "e0009.yaml:4: train.epochs is 0, must be above 0 and at most 1000000 (parent e0001 has 10)",
+        ),
     ],
 )
 def test_a_wrong_file_is_told_with_its_line(lab, text, problem):

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -36,14 +38,17 @@ def trash_elsewhere(lab, monkeypatch):
 
 def refuse(monkeypatch, number: int) -> None:
     """Let renames into the trash and out of it fail."""
-    for name in ("rename", "replace"):
 
-        def call(source, target, *, real=getattr(os, name)):
+    def refusing(real):
+        def call(source, target):
             if ("trash" in str(source)) != ("trash" in str(target)):
                 raise OSError(number, os.strerror(number), str(source))
             return real(source, target)
 
-        monkeypatch.setattr(os, name, call)
+        return call
+
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
 
 
 def there(folder):
@@ -155,6 +160,33 @@ def test_a_damaged_plan_is_told_and_changes_nothing(lab, text):
         plan.finish(lab)
     before.setdefault(str(plan.LOCK), "")
     assert there(lab) == before
+
+
+def test_what_was_left_behind_its_end_is_in_nobodys_way(lab):
+    (lab / ".zhurnal" / "unfinished.done" / "files").mkdir(parents=True)
+    to_trash(lab)
+    assert {p.name for p in (lab / ".zhurnal").iterdir()} == {"trash", "changing"}
+
+
+def test_each_step_is_durable(lab, monkeypatch):
+    run = lab / "experiments" / "logs" / "e0001" / "s42"
+    made = Plan(lab, "x")
+    made.move(run / "record.jsonl", lab / "journal" / "a" / "record.md")
+    made.put(b"x", lab / "journal" / "b" / "x.md")
+    made.remove(run / "checkpoints" / "state.pt")
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(str(Path(f"/proc/self/fd/{handle}").readlink().relative_to(lab))))
+    made.commit()
+    building = ".zhurnal/unfinished.building"
+    assert [re.sub(r"\.\w+\.tmp", ".tmp", name) for name in synced] == [
+        f"{building}/files/000001", f"{building}/.plan.json.tmp", building, f"{building}/files", ".zhurnal",
+    ]  # fmt: skip
+    synced.clear()
+    assert plan.finish(lab) == ["finished what was interrupted: x"]
+    run_folder = "experiments/logs/e0001/s42"
+    assert synced == [
+        ".", "journal", "journal/a", run_folder, "journal", "journal/b", f"{run_folder}/checkpoints", ".zhurnal",
+    ]  # fmt: skip
 
 
 def test_a_disk_that_refuses_a_move_leaves_it_to_be_finished(lab, monkeypatch):

@@ -52,13 +52,22 @@ def test_a_row_that_differs_is_told_and_the_last_one_counts(tmp_path):
         assert r.append(ROWS[2] | {"loss": 9.0})
         assert "step 3" in r.mismatch
         assert "9.0" in r.mismatch
+        assert r.append(ROWS[3]), "that of the other attempt is void, equal or not"
     rows, problems = record.read(tmp_path / "r")
-    assert [(x["step"], x.get("loss")) for x in record.current(rows)] == [(1, 1.0), (2, 0.5), (3, 9.0)], "rows of the other attempt are void"
+    assert [(x["step"], x.get("loss")) for x in record.current(rows)] == [(1, 1.0), (2, 0.5), (3, 9.0), (4, 0.25)], (
+        "rows of the other attempt are void"
+    )
     assert not problems
     with Record(tmp_path / "r", resumed=True) as r:  # and going on from there is exact again
         assert not r.append(ROWS[2] | {"loss": 9.0})
-        assert r.append(ROWS[3] | {"loss": 8.0})
+        assert not r.append(ROWS[3])
+        assert r.append(ROWS[4] | {"loss": 8.0})
         assert r.mismatch is None
+
+
+def test_a_void_row_takes_back_what_is_behind_its_step():
+    rows = [{"kind": "iter", "step": 3}, {"kind": "epoch", "step": 3}, {"kind": "iter", "step": 4}]
+    assert record.current([*rows, {"kind": "void", "step": 3}]) == rows[:2]
 
 
 def test_rows_of_a_step_have_their_order_whatever_that_of_the_file():

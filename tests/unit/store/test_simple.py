@@ -22,7 +22,8 @@ def test_what_is_left_to_a_parser(text):
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        ("-0.5", -0.5), ("1e-05", 1e-05), ("0", 0), ("-12", -12), ("9" * 18, int("9" * 18)), ("true", True), ("null", None), ("e0031:best", "e0031:best"),
+        ("-0.5", -0.5), ("1e-05", 1e-05), ("0", 0), ("-12", -12), ("9" * 18, int("9" * 18)), ("true", True), ("null", None),
+        ("e0031:best", "e0031:best"),
         ("Is it better?", "Is it better?"), ("'a: b'", "a: b"), ("''", ""), ("[]", []), ("[1, 0.5, a-b, true, null]", [1, 0.5, "a-b", True, None]),
         ("a/b.py:Net", "a/b.py:Net"),
     ],

@@ -58,7 +58,7 @@ def test_the_limits_of_depth():
     brackets = 4 * yamls.DEPTH
     assert told("a: " + "[" * (brackets + 1)) == "e0001.yaml:1: nested too deep for settings"
     assert "this is not YAML" not in told("a: '" + "[{" * (brackets // 2 + 1)), "before a parser saw it"
-    assert yamls.parse("a: '" + "[]" * 100 + "'\nb: \"x\"", "x").values == {"a": "[]" * 100, "b": "x"}, "brackets that are closed do not count"
+    assert yamls.parse("a: '" + "[]" * 100 + '\'\nb: "x"', "x").values == {"a": "[]" * 100, "b": "x"}, "brackets that are closed do not count"
     for quote in "'", '"':
         assert yamls.parse(f"a: {quote}" + "[" * brackets + quote, "x").values == {"a": "[" * brackets}
     spaces = 40 * yamls.DEPTH
