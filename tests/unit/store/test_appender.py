@@ -84,6 +84,23 @@ def test_a_file_is_made_again_where_all_folders_above_it_are_gone(tmp_path):
     assert (home / "a").read_bytes() == b"1"
 
 
+def test_memory_is_counted_right_after_a_file_was_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(appender, "LIMIT", 10)
+    kept = Keeper(tmp_path)
+    file = Appender(tmp_path / "a", kept)
+    file.append(b"123456")
+    assert file.sync()
+    (tmp_path / "a").unlink()
+    file.append(b"7")
+    assert file.sync()
+    monkeypatch.setattr(os, "write", refuse)
+    file.append(b"123456", 1)
+    file.append(b"1234", 2)
+    assert kept.losses() == []
+    file.append(b"1", 3)
+    assert kept.losses() == ["1 row of a, of steps 3 to 3, are lost"]
+
+
 def test_what_is_durable_is_not_synced_again(tmp_path, synced):
     file = Appender(tmp_path / "a")
     synced.clear()

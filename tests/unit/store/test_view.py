@@ -55,6 +55,7 @@ def test_what_is_kept_is_what_is_read(lab):
         (run,) = seen.runs("e0003")
         assert "rows" not in run.__dict__
         assert run.rows == lab.runs("e0003")[0].rows
+        assert run.effective == lab.runs("e0003")[0].effective != {}
         assert (len(run.epochs), len(run.iters), len(run.times)) == (12, 37, 12)
         assert seen.runs("e0002") is seen.runs("e0002")
         first = seen.runs("e0002")

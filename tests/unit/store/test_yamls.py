@@ -94,6 +94,7 @@ def test_the_place_of_a_key_is_that_of_the_longest_part_there_is():
     found = yamls.parse("question: x\nsettings:\n  train:\n    epochs: 3\n", "e0001.yaml")
     assert found.place("settings", "train", "epochs") == "e0001.yaml:4"
     assert found.place("settings", "train", "batch_size", "x") == "e0001.yaml:3"
+    assert found.place("settings", "train", "x") == "e0001.yaml:3"
     assert found.place("changes", "train") == "e0001.yaml"
 
 
