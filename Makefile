@@ -1,9 +1,9 @@
-# Eight words: demo, test, check, bench-quick, campaign, format, docs, clean. Each sets up what it needs in .venv.
+# Nine words: demo, test, check, coverage, bench-quick, campaign, format, docs, clean. Each sets up what it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check bench-quick campaign format docs clean
+.PHONY: demo test check coverage bench-quick campaign format docs clean
 
 demo: $(READY)          ## train two experiments on handwritten digits and write their journal page
 	$(BIN)/zhurnal demo
@@ -19,6 +19,9 @@ check: $(READY)         ## format, lint, types and the fast tests: under a minut
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+coverage: $(READY)      ## do tests take 95 of 100 branches of what keeps data? Half a minute
+	$(BIN)/python benchmarks/branches.py
 
 bench-quick: $(READY)   ## has anything grown slower? Ratios of two minutes, against those that were stored
 	$(BIN)/python benchmarks/guard.py

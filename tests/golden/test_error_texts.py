@@ -65,6 +65,11 @@ changes:
     "a probability of nothing": "settings:\n  train: {mix_probability: 0.5}\n",
     "mixing out of range": "settings:\n  train: {mixup: -1, cutmix: yes, tta: shift}\n",
     "not a number": "settings:\n  optimizer: {lr: .nan}\n",
+    "no number for a part of one's own": """\
+settings:
+  model: {name: 'net.py:Net', slope: .inf}
+  optimizer: {name: 'timm:lion', betas: [0.9, .nan]}
+""",
 }
 CALLS = {
     "an experiment that does not exist": lambda lab: lab.select("e0001,e0042-e0043"),

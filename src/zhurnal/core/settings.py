@@ -6,6 +6,7 @@ of your own (`my_net.py:Net`) takes any options, and so does a network of a libr
 holds a function for each.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -203,24 +204,28 @@ def parse(values: Mapping[str, Any], where: Callable[[str], str] | None = None, 
         problem("seeds", f" is {show(seeds)}, must be whole numbers from 0 to 2^32-1, such as [42] or [1, 2, 3]")
     elif len(set(seeds)) != len(seeds):
         problem("seeds", f" is {show(seeds)}, must not name a seed twice")
-    for key, text in _texts(values):
-        if (found := UNSAFE.search(text)) is not None:
+    leaves = list(_leaves(values))
+    for key, leaf in leaves:
+        if isinstance(leaf, str) and (found := UNSAFE.search(leaf)) is not None:
             problem(key, f" holds {character(found[0])}, which can deceive a reader or a terminal: write it without")
-    if not problems:
+    if not problems:  # options of built-in parts are finite by now; of others nothing is known
+        for key, leaf in leaves:
+            if isinstance(leaf, float) and not math.isfinite(leaf):
+                problem(key, f" is {show(leaf)}, must be finite")
         _check_together(built, problem)
     if problems:
         raise SettingsError(sorted(problems, key=_line))
     return Settings(**built, seeds=tuple(seeds))
 
 
-def _texts(values: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Give each text in nested settings, and each key, with the dotted key it stands under."""
+def _leaves(values: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, str | float]]:
+    """Give each text and each fraction in nested settings, and each key, with the dotted key it stands under."""
     for key, value in values.items():
         inner = value if isinstance(value, Mapping) else dict(enumerate(value)) if isinstance(value, (list, tuple)) else {}
         here = f"{above}.{key}" if above and isinstance(key, str) else above or str(key)
         yield here, str(key)
-        yield from _texts(inner, here)
-        if isinstance(value, str):
+        yield from _leaves(inner, here)
+        if isinstance(value, str | float):
             yield here, value
 
 

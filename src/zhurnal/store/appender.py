@@ -110,9 +110,9 @@ class Appender:
         return not self._waiting
 
     def _trouble(self, error: OSError) -> None:
+        assert self.keeper is not None  # without one, trouble was raised
         self._is_gone = error.errno in _GONE
-        if self.keeper:
-            self.keeper.trouble(self.path.name, error)
+        self.keeper.trouble(self.path.name, error)
 
     def sync(self) -> bool:
         """Write what waits, make all that was written durable, and return whether nothing waited then.

@@ -107,6 +107,9 @@ def create(path: Path, data: bytes | str) -> bool:
             return False
         try:
             _write_all(handle, temporary.read_bytes())
+        except BaseException:
+            path.unlink()
+            raise
         finally:
             os.close(handle)
     finally:

@@ -182,23 +182,36 @@ def _do(lab: Path, steps: list[Step]) -> list[str]:
 
 
 def _move(source: Path, target: Path) -> None:
+    going = source.with_name(f".{source.name[:200]}.going")
+    if os.path.lexists(going):
+        _delete(going)  # what is left of a source that was copied to another disk
     if not os.path.lexists(source):
         return  # done before
     _make_folder(target.parent)
     if os.path.lexists(target):
         if _content(source) != _content(target):
             raise LabError(f"{source} cannot become {target}, which is there already: move one of them away, and give the command again")
-        _delete(source)  # a move to another disk was interrupted behind its copy
+        is_copied = True  # to another disk, and interrupted then
     else:
-        try:
-            source.rename(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
+        is_copied = not _rename(source, target)
+        if is_copied:
             _copy(source, target)
-            _delete(source)
     files.sync_folder(target.parent)
+    if is_copied:
+        source.rename(going)  # in one step: half of a source is not taken for one that was changed
+        _delete(going)
     files.sync_folder(source.parent)
+
+
+def _rename(source: Path, target: Path) -> bool:
+    """Rename; return False where the two are on different disks."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -5,7 +5,7 @@ It stands beside the settings and not among them: what an experiment's children 
 
 import re
 
-from ..core.errors import LabError
+from ..core.errors import LabError, SettingsError
 from ..core.experiment import Experiment
 from . import files, yamls
 from .lab import Lab
@@ -24,7 +24,6 @@ def repeat(lab: Lab, name: str, num: int) -> Experiment:
     if not max(least, 1) <= num <= MOST:
         raise LabError(f"seeds is {num}, must be from {least}, which {experiment.name} has in its settings, to {MOST:,}")
     path = lab.file(experiment.name)
-    files.read_text(path)  # raises where it is no text
     before = path.read_bytes().decode()  # with its line ends
     line = f"repeat: {num}"
     after, found = re.subn(r"(?m)^repeat[ \t]*:[^\r\n]*", line, before, count=1)
@@ -33,7 +32,11 @@ def repeat(lab: Lab, name: str, num: int) -> Experiment:
         end = "\r\n" if "\r\n" in before else "\n"
         at = place.start() if place else len(before)
         after = before[:at] + ("" if place or before.endswith("\n") else end) + line + end + before[at:]
-    if yamls.parse(after, path.name).values != yamls.parse(before, path.name).values | {"repeat": num}:
+    try:
+        is_right = yamls.parse(after, path.name).values == yamls.parse(before, path.name).values | {"repeat": num}
+    except SettingsError:
+        is_right = False
+    if not is_right:
         raise LabError(f"{path.name} is not written as one key a line: write `{line}` into it")
     files.write(path, after)
     return lab.experiment(experiment.name)

@@ -8,6 +8,7 @@ read already: the index (see `view.py`) keeps the fields alone.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,6 +24,7 @@ from .lock import is_locked as is_locked
 from .lock import locked as locked
 from .lock import owner as owner
 
+_SEED = re.compile(r"s(0|[1-9][0-9]*)")
 Status = Literal["waiting", "running", "interrupted", "failed", "finished"]
 Numbers = tuple[float, ...]
 
@@ -130,7 +132,7 @@ def seeds(logs: Path, experiment: str) -> list[int]:
     """Return the seeds of the runs of an experiment that were started, in order."""
     try:
         with os.scandir(logs / experiment) as entries:
-            return sorted(int(f.name[1:]) for f in entries if f.name[0] == "s" and f.name[1:].isdigit() and f.is_dir())
+            return sorted(int(f.name[1:]) for f in entries if _SEED.fullmatch(f.name) and f.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -26,7 +26,7 @@ def take(lab: "Lab", contents: Sequence[Mapping[str, Any]]) -> list[str]:
     """Write experiments' files under the next free numbers, all or none, and return their names; several are neighbours and a series."""
     first = max(used(lab), default=0) + 1
     while True:
-        if first + len(contents) > LAST:
+        if first + len(contents) - 1 > LAST:
             raise LabError(
                 f"there is no number behind {numbers.name(first - 1)}: give that one another, `zhurnal renumber {numbers.name(first - 1)} e0001`"
             )

@@ -108,9 +108,7 @@ class View:
         self._experiments[name] = experiment
         signature = self._true_signature(name)
         if signature is not None and not _of_a_package(flatten(experiment.values)):
-            value = _dumps({field: _plain(getattr(experiment, field)) for field in _EXPERIMENT_FIELDS})
-            if value is not None:
-                self.index.put("experiment", name, signature, value)
+            self._keep("experiment", name, signature, _dumps({field: _plain(getattr(experiment, field)) for field in _EXPERIMENT_FIELDS}))
         return experiment
 
     def signature(self, name: str, starts: Sequence[str]) -> bytes:
@@ -170,8 +168,8 @@ class View:
             found = _run_of(orjson.loads(row[1]), self.lab.logs, name, seed)
             return found.running() if found.status != "finished" and runs.is_locked(found.folder) else found
         found = runs.read(self.lab.logs, name, seed)
-        if found.status != "running" and self.settled(*states) and (value := _run_value(found)) is not None:
-            self.index.put("run", f"{name}/s{seed}", signature, value)
+        if found.status != "running" and self.settled(*states):
+            self._keep("run", f"{name}/s{seed}", signature, _run_value(found))
         return found
 
     # --- lines, one for each experiment, which `analyze/listing.py` makes ---
@@ -220,10 +218,13 @@ class View:
 
         found = settings.defaults(section, name)
         if name is None or settings.is_builtin(section, name):
-            value = _dumps({"values": dict(found.values), "builtin": found.builtin})
-            if value is not None:
-                self.index.put("defaults", key, b"", value)
+            self._keep("defaults", key, b"", _dumps({"values": dict(found.values), "builtin": found.builtin}))
         return found
+
+    def _keep(self, kind: str, name: str, signature: bytes, value: bytes | None) -> None:
+        """Let the index keep a value; none is one that cannot be kept."""
+        if value is not None:
+            self.index.put(kind, name, signature, value)
 
 
 @contextmanager

@@ -199,8 +199,6 @@ def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimi
         path = Path(weights) if Path(weights).is_absolute() else lab.folder / weights
         held = state.read_tensors(path)
         held = held.get("state_dict", held) if isinstance(held, dict) else held
-        if not isinstance(held, dict) or not all(isinstance(v, torch.Tensor) for v in held.values()):
-            raise RunError(f"{weights} holds no weights: it must be a state_dict, as torch.save(model.state_dict(), path) writes it")
         state.load_weights(model, held, weights)
         return {"kind": "weights", "file": weights, "weights": state.fingerprint(model)}
     name, _, which = weights.partition(":")

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import RunError
+from ..core.text import printable
 from ..store import files
 from ..store.keeper import Keeper
 from .ema import Ema
@@ -104,7 +105,8 @@ def read_tensors(path: Path, sha256: str | None = None) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds; each means that the file is of no use
-        raise RunError(f"{path} is no file of weights that can be read safely: {str(error).splitlines()[0]}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{path} is no file of weights that can be read safely: {printable(reason, 300)}") from error
 
 
 def latest(folder: Path, model: nn.Module | None = None) -> tuple[dict[str, Any] | None, list[str]]:
@@ -115,7 +117,7 @@ def latest(folder: Path, model: nn.Module | None = None) -> tuple[dict[str, Any]
             if (total := written_sum(path)) is None:
                 raise RunError(f"{path.name} was not written to its end")
             found: dict[str, Any] = read_tensors(path, total)
-            if not isinstance(found, dict) or not found.keys() >= {"position", "model", "optimizer", "ema", "generators"}:
+            if not _is_checkpoint(found):
                 raise RunError(f"{path.name} is no checkpoint of a run")
             if model and (wrong := _misfits(model, found["model"])):
                 raise RunError(f"{path.name} is of another network: {wrong}")
@@ -124,6 +126,18 @@ def latest(folder: Path, model: nn.Module | None = None) -> tuple[dict[str, Any]
             continue
         return found, problems
     return None, problems
+
+
+def _is_checkpoint(found: Any) -> bool:
+    """Return whether a file with a right checksum holds what `save` writes: a checksum is no signature."""
+    if not isinstance(found, dict) or not found.keys() >= {"position", "model", "optimizer", "ema", "generators"}:
+        return False
+    position = found["position"]
+    return _are_weights(found["model"]) and isinstance(position, dict) and all(isinstance(position.get(k), int) for k in ("epoch", "batch", "step"))
+
+
+def _are_weights(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(value, Tensor) for value in found.values())
 
 
 def restore(state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema | None = None) -> Position:
@@ -168,8 +182,10 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], source: str) -
     """Put weights into a model.
 
     Raises:
-        RunError: names or shapes do not fit; the first few are named.
+        RunError: they are none, or names or shapes do not fit; the first few are named.
     """
+    if not _are_weights(weights):
+        raise RunError(f"{source} holds no weights: it must be a state_dict, as torch.save(model.state_dict(), path) writes it")
     if wrong := _misfits(model, weights):
         raise RunError(f"weights {source} do not fit the network: {wrong}. Use the same model settings, or take no weights")
     model.load_state_dict(dict(weights))

@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import sqlite3
 import time
+import zlib
+from pathlib import Path
 
 import pytest
 
@@ -95,9 +97,32 @@ def test_while_another_process_holds_it_one_goes_on_without(lab, later, monkeypa
     monkeypatch.setattr(index, "WAIT_SECONDS", 0.01)
     holder = sqlite3.connect(lab.cache / index.NAME, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    assert Lab(lab.folder).ls() == listed
+    lab.file("e0006").unlink()
+    real, opened = sqlite3.connect, []
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: opened.append(args) or real(*args, **options))
+    before = (lab.cache / index.NAME).stat().st_ino
+    assert Lab(lab.folder).ls().names == listed.names[:-1]
     holder.execute("ROLLBACK")
     holder.close()
+    assert (lab.cache / index.NAME).stat().st_ino == before, "nothing is wrong with the file"
+    assert len(opened) == 1, "it was waited for once"
+    assert Index(lab.cache / index.NAME).row("line", "e0006")
+
+
+def test_a_kind_that_is_not_there_yet_is_no_damage(tmp_path):
+    path = tmp_path / index.NAME
+    found = Index(path)
+    found.put("line", "e0001", b"s", b"v")
+    found.close()
+    with sqlite3.connect(path) as other:
+        other.execute("DROP TABLE run")
+    other.close()
+    found = Index(path)
+    assert found.rows("run") == {}
+    assert found.rows("line") == {"e0001": (b"s", b"v")}
+    found.put("run", "e0001/s1", b"s", b"v")
+    found.close()
+    assert (set(Index(path).rows("run")), set(Index(path).rows("line"))) == ({"e0001/s1"}, {"e0001"})
 
 
 def test_where_the_cache_cannot_be_made_one_goes_on_without(lab, later):
@@ -116,6 +141,103 @@ def test_a_read_only_lab_uses_the_index_that_is_there(lab, later, monkeypatch):
         assert Lab(lab.folder).ls() == listed
     finally:
         lab.cache.chmod(0o700)
+
+
+def test_much_is_written_before_the_end(tmp_path):
+    found = Index(tmp_path / index.NAME)
+    for number in range(999):
+        found.put("line", f"e{number}", b"s", b"v")
+    assert not (tmp_path / index.NAME).exists()
+    found.put("line", "last", b"s", b"v")
+    assert len(Index(tmp_path / index.NAME).rows("line")) == 1000
+    found.close()
+
+
+def test_a_lab_that_nobody_lists_has_no_index(tmp_path):
+    found = Index(tmp_path / "cache" / index.NAME)
+    assert found.rows("line") == {}
+    found.close()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_damaged_file_that_cannot_be_deleted_is_gone_on_without(tmp_path, monkeypatch):
+    path = tmp_path / index.NAME
+    path.write_bytes(b"no database, and longer than a header of one would have to be: " * 20)
+
+    def refuse(*_, **__):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    found = Index(path)
+    assert found.rows("line") == {}
+    found.put("line", "e0001", b"s", b"v")
+    found.close()
+    assert path.read_bytes().startswith(b"no database")
+    monkeypatch.setattr(sqlite3, "connect", None)
+    assert found.rows("line") == {}, "it is not opened once more"
+
+
+def test_a_file_that_is_damaged_again_and_again_is_gone_on_without(tmp_path, monkeypatch):
+    real, calls = sqlite3.connect, []
+
+    def connect(path, **options):
+        if path == tmp_path / index.NAME:
+            calls.append(path.write_bytes(b"no database, and longer than a header of one would have to be: " * 20))
+        return real(path, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    found = Index(tmp_path / index.NAME)
+    found.put("line", "e0001", b"s", b"v")
+    found.close()
+    assert len(calls) == 2
+    assert not (tmp_path / index.NAME).exists()
+
+
+def test_long_rows_are_kept_small_and_others_as_they_are(tmp_path):
+    found = Index(tmp_path / index.NAME)
+    for kind in index.KINDS:
+        found.put(kind, "e0001", b"s", b"v" * 10_000)
+    found.close()
+    with sqlite3.connect(tmp_path / index.NAME) as other:
+        sizes = {kind: other.execute(f"SELECT length(value) FROM {kind}").fetchone()[0] for kind in index.KINDS}
+    other.close()
+    assert {kind for kind, size in sizes.items() if size < 1000} == {"experiment", "run"}
+    assert {Index(tmp_path / index.NAME).row(kind, "e0001") for kind in index.KINDS} == {(b"s", b"v" * 10_000)}
+
+
+def test_an_experiment_is_forgotten_with_its_runs_and_no_other(tmp_path):
+    found = Index(tmp_path / index.NAME)
+    for name in ("e0001", "e00011", "e0001/s1", "e0002/s1"):
+        found.put("run", name, b"s", b"v")
+    found.close()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    found.forget(["e0001"])
+    found.close()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert set(found.rows("run")) == {"e00011", "e0002/s1"}
+    found.close()
+
+
+def test_an_older_code_makes_another_checksum(monkeypatch):
+    before = index._code("line")
+    assert before != index._code("run")
+    index._code.cache_clear()
+    real = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"changed" if path.name == "runs.py" else real(path))
+    assert index._code("line") != before
+    index._code.cache_clear()
+
+    def refuse(path):
+        if path.parent.name == "core":
+            raise NotADirectoryError("not installed as files")
+        return b""
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert index._code("") == zlib.crc32(index.__version__.encode())
+    index._code.cache_clear()
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"changed" if path.parent.name == "analyze" else refuse(path))
+    assert index._code("") != zlib.crc32(index.__version__.encode()), "the other folders count"
+    index._code.cache_clear()
 
 
 def write_many(path, first: int) -> None:

@@ -3,45 +3,14 @@
 import errno
 import os
 import shutil
-import time
 
 import pytest
 
+from helpers_keeper import ROWS, WHOLE, opened
 from zhurnal.core.records import encode
 from zhurnal.store import appender, keeper, record, runs
 from zhurnal.store.appender import Appender
 from zhurnal.store.keeper import Keeper
-from zhurnal.store.record import Record
-
-ROWS = [{"kind": "iter", "step": n, "epoch": 1, "loss": 1 / n, "lr": 0.1} for n in range(1, 9)]
-WHOLE = b"".join(map(encode, ROWS))
-
-
-@pytest.fixture
-def disk(monkeypatch):
-    """A disk to be told which calls fail: `disk["write"] = errno.ENOSPC`, or a function of the call's arguments that raises."""
-    failing: dict[str, int] = {}
-    real = {name: getattr(os, name) for name in ("write", "fsync", "ftruncate", "replace", "pread")}
-
-    def wrapped(name):
-        def call(*arguments):
-            if name in failing:
-                raise OSError(failing[name], os.strerror(failing[name]))
-            return real[name](*arguments)
-
-        return call
-
-    for name in real:
-        monkeypatch.setattr(os, name, wrapped(name))
-    return failing
-
-
-def opened(path, kept: Keeper | None = None) -> tuple[Record, Keeper, list[str]]:
-    """Return a record with its keeper, and what this tells."""
-    kept = kept or Keeper(path.parent)
-    told: list[str] = []
-    kept._hear = told.append
-    return Record(path, keeper=kept), kept, told
 
 
 def test_rows_wait_in_order_and_the_file_is_as_if_nothing_had_happened(tmp_path, disk):
@@ -134,6 +103,7 @@ def test_what_is_more_than_may_wait_is_counted_and_told(tmp_path, disk, monkeypa
 def test_whole_files_wait_and_the_newest_takes_the_place_of_older_ones(tmp_path, disk):
     kept = Keeper(tmp_path)
     disk["replace"] = errno.EROFS
+    kept.put("predictions", {tmp_path / "a": b"0", tmp_path / "a0": b"0"})
     kept.put("predictions", {tmp_path / "a": b"1"})
     kept.put("best", {tmp_path / "b": b"2"}, newest=True)
     kept.put("best", {tmp_path / "b2": b"3"}, newest=True)
@@ -141,13 +111,14 @@ def test_whole_files_wait_and_the_newest_takes_the_place_of_older_ones(tmp_path,
     assert kept.waiting() == "predictions, best (Read-only file system)"
     disk.clear()
     assert kept.look()
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"1", "b2": b"3"}
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"1", "a0": b"0", "b2": b"3"}
     assert kept.waiting() == ""
 
 
 def test_whole_files_are_lost_oldest_first_when_memory_is_full(tmp_path, disk, monkeypatch):
     monkeypatch.setattr(keeper, "LIMIT", 10)
-    kept = Keeper(tmp_path)
+    kept, told = Keeper(tmp_path), []
+    kept._hear = told.append
     disk["replace"] = errno.ENOSPC
     for name in "abcd":
         kept.put("predictions", {tmp_path / name: b"12345678"})
@@ -155,6 +126,8 @@ def test_whole_files_are_lost_oldest_first_when_memory_is_full(tmp_path, disk, m
     assert kept.look()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "d"]
     assert kept.losses() == [f"{name} (predictions) could not be written, memory for what waits is full, and it is lost" for name in "ab"]
+    assert told[1:3] == kept.losses()
+    assert told[3] == "all that had to wait is written, except what was told to be lost"
 
 
 def test_a_deleted_folder_is_made_again_with_all_rows(tmp_path):
@@ -257,30 +230,18 @@ def test_a_drive_that_was_away_is_gone_on_with_when_it_is_back(tmp_path, disk):
     assert (tmp_path / "record.jsonl").read_bytes() == WHOLE
 
 
-def test_the_thread_makes_rows_durable_and_tells_trouble_soon(tmp_path, disk, monkeypatch):
-    monkeypatch.setattr(keeper, "SECONDS", 0.05)
-    kept, told = Keeper(tmp_path), []
-    rows = Record(tmp_path / "record.jsonl", keeper=kept)
-    with kept.running(lambda text: told.append((time.monotonic(), text))):
-        rows.append(ROWS[0])
-        until(lambda: rows._file._synced == len(encode(ROWS[0])))
-        disk["write"] = errno.ENOSPC
-        began = time.monotonic()
-        rows.append(ROWS[1])
-        until(lambda: told)
-        assert told[0][0] - began < 1
-        time.sleep(0.3)
-        assert len(told) == 1, "the same trouble is told once"
-        disk.clear()
-        until(lambda: len(told) == 2)
-    assert record.read(tmp_path / "record.jsonl")[0] == ROWS[:2]
-
-
-def until(true) -> None:
-    deadline = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert true()
+def test_whole_files_wait_while_their_run_is_moved_away(tmp_path):
+    home = tmp_path / "run"
+    home.mkdir()
+    kept = Keeper(home)
+    home.rename(tmp_path / "elsewhere")
+    kept.put("predictions", {home / "predictions" / "a": b"1"})
+    assert not kept.look()
+    assert kept.waiting() == "predictions (No such file or directory)"
+    assert not home.exists()
+    (tmp_path / "elsewhere").rename(home)
+    assert kept.look()
+    assert (home / "predictions" / "a").read_bytes() == b"1"
 
 
 def test_what_the_thread_wrote_meanwhile_is_settled(tmp_path, disk, monkeypatch):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from zhurnal.api import Lab
-from zhurnal.core.errors import LabError, SettingsError
-from zhurnal.store import files
+from zhurnal.core.errors import LabError, SettingsError, ZhurnalError
+from zhurnal.store import config, files
 from zhurnal.store.lab import grid
 
 
@@ -214,6 +214,177 @@ def test_a_sweep_begins_behind_a_number_that_is_taken_in_between(lab, monkeypatc
     assert [e.name for e in made] == ["e0003", "e0004"]
     assert {e.series for e in made} == {"e0003-e0004"}
     assert lab.names() == ["e0002", "e0003", "e0004"]
+
+
+def test_a_lab_that_cannot_be_made_leaves_nothing_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    (tmp_path / "mine" / "journal").mkdir(parents=True)
+    (tmp_path / "mine" / "journal" / "notes.md").write_text("mine")
+    for name in ("new", "mine"):
+        with pytest.raises(OSError, match="No space"):
+            Lab.init(tmp_path / name)
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.name != "fig") == ["mine", "mine/journal", "mine/journal/notes.md"]
+
+
+def test_a_lab_is_made_around_what_is_there(tmp_path):
+    (tmp_path / ".gitignore").write_text("mine\n")
+    lab = Lab.init(tmp_path)
+    assert (tmp_path / ".gitignore").read_text() == "mine\n"
+    assert (tmp_path / ".gitattributes").read_text() == config.GITATTRIBUTES
+    assert lab.config == config.Config(tmp_path.name, "data", 0.5)
+    assert (lab.names(), lab.data) == ([], tmp_path / "data")
+    (tmp_path / "experiments" / "logs").rmdir()
+    (tmp_path / "experiments").rmdir()
+    assert lab.names() == []
+    with pytest.raises(LabError, match=r"^e0001 does not exist; there is none yet: make one with `zhurnal new`$"):
+        lab.select("e0001")
+    with pytest.raises(LabError, match=r"/nowhere is no lab: it has no zhurnal\.yaml\. Make one with `zhurnal init nowhere`$"):
+        Lab(tmp_path / "nowhere")
+    assert Lab.find(tmp_path / "journal").folder == tmp_path
+
+
+def test_what_is_no_experiments_file_has_no_name(lab):
+    lab.new({})
+    for name in ("e1.yaml", "e00002.yaml", "notes.yaml", "e0003.yml", "e0004.yaml.swp", "ex.yaml", "e٠٠٠٥.yaml", ".yaml"):
+        (lab.folder / "experiments" / name).touch()
+    assert lab.names() == ["e0001"]
+    (lab.folder / "experiments" / "e0000.yaml").touch()
+    with pytest.raises(LabError, match="'e0000' is no experiment number"):
+        lab.names()
+
+
+def test_an_experiment_is_read_again_only_when_its_file_or_a_parents_changed(lab):
+    lab.new({})
+    lab.new({"optimizer": "adam"}, parent="e0001")
+    child = lab.experiment("e0002")
+    assert lab.experiment("2") is child
+    lab.file("e0001").write_text("settings:\n  train: {epochs: 77}\n")
+    assert lab.experiment("e0002").settings.train.epochs == 77
+    lab.file("e0001").unlink()
+    with pytest.raises(LabError, match=r"^e0002\.yaml: parent e0001 does not exist; there are e0002$"):
+        lab.experiment("e0002")
+    lab.file("e0002").unlink()
+    with pytest.raises(LabError, match="e0002 does not exist"):
+        lab.experiment("e0002")
+
+
+def test_files_that_are_not_there_yet_are_named(lab):
+    (lab.folder / "net.py").touch()
+    changes = {"data": {"name": "folder", "path": "photos"}, "model": {"name": "net.py:Net", "weights": "old.pth"}, "loss": "loss.py:Loss"}
+    found = lab.new(changes)
+    seen = f"is not there yet (seen from {lab.folder})"
+    assert lab.missing(found) == [f"note: data.path: photos {seen}", f"note: model.weights: old.pth {seen}", f"note: loss: loss.py {seen}"]
+    (lab.folder / "photos").mkdir()
+    assert len(lab.missing(found)) == 2
+    assert lab.missing(lab.new({})) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("parent: 5\n", "e0009.yaml:1: parent must be a text"),
+        ("changes: [1]\nparent: e0001\n", "e0009.yaml:1: changes must be keys and values"),
+        ("settings: 5\n", "e0009.yaml:1: settings must be keys and values"),
+        ("settings: {model: lenet}\nparent: e0001\n", "e0009.yaml:1: an experiment has either a parent and changes, or full settings, not both"),
+        ("changes: {train.epochs: 3}\n", "e0009.yaml:1: changes need a parent; without one, write full settings"),
+        ("parent: e0009\n", "the parents run in a circle: e0009 -> e0009. Give one of them other `parent:` in its file"),
+        ("settings: {}\nrepeat: 0\n", "e0009.yaml:2: repeat is 0, must be a whole number of seeds from 1 to 1,000"),
+        ("settings: {}\nrepeat: 1001\n", "e0009.yaml:2: repeat is 1001, must be a whole number of seeds from 1 to 1,000"),
+        ("settings: {}\nrepeat: true\n", "e0009.yaml:2: repeat is true, must be a whole number of seeds from 1 to 1,000"),
+        ("settings: {}\ncontinue: e0044\n", "e0009.yaml:2: continue e0044 does not exist; there are e0001-e0002,e0009"),
+        ("settings:\n  model:\n    weights: e0044:best\n", "e0009.yaml:3: model.weights e0044 does not exist; there are e0001-e0002,e0009"),
+        ("parent: e0001\nchanges:\n  model.weights: e0009:best\n", "e0009.yaml:3: model.weights e0009 starts from this experiment in turn"),
+        (
+            "parent: e0001\nchanges:\n  train.epochs: 0\n",
+            "e0009.yaml:3: train.epochs is 0, must be above 0 and at most 1000000 (parent e0001 has 10)",
+        ),
+        (
+            "parent: e0001\nchanges:\n  train:\n    epochs: 0\n",
+            "e0009.yaml:4: train.epochs is 0, must be above 0 and at most 1000000 (parent e0001 has 10)",
+        ),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_line(lab, text, problem):
+    lab.new({})
+    lab.new({"train.epochs": 2}, parent="e0001", continues="e0001")
+    lab.file("e0009").write_text(text)
+    with pytest.raises(ZhurnalError) as caught:
+        lab.experiment("e0009")
+    assert str(caught.value).startswith(problem)
+
+
+def test_what_starts_from_itself_over_another_is_told(lab):
+    lab.file("e0001").write_text("settings:\n  model: {name: lenet, weights: 'e0003:last'}\n")
+    lab.file("e0002").write_text("settings: {}\ncontinue: e0001\n")
+    lab.file("e0003").write_text("parent: e0002\n")
+    with pytest.raises(LabError, match=r"^e0002\.yaml:2: continue e0001 starts from this experiment in turn \(e0001 -> e0003 -> e0002 -> e0001\)"):
+        lab.experiment("e0001")
+    with pytest.raises(LabError, match=r"^e0001\.yaml:2: model\.weights e0003 starts from this experiment in turn"):
+        Lab(lab.folder).experiment("e0003")
+
+
+def test_what_was_edited_since_the_first_run_is_told_where_it_matters(own_lab):
+    lab = Lab(own_lab.folder)
+    assert lab.edited("e0001") == lab.edited("e0005") == {}
+    path = lab.file("e0001")
+    before = lab.facts("e0001")
+    path.write_text(path.read_text().replace("epochs: 30", "epochs: 31").replace("num_threads: none", "num_threads: 3"))
+    assert lab.edited("e0001") == {"train.epochs": 31}
+    assert lab.facts("e0001") == before, "what its runs really got"
+    assert lab.facts("e0005")["train.epochs"] == 31, "what its file says, through its parent"
+
+
+def test_what_is_forgotten_is_read_again(own_lab):
+    lab = Lab(own_lab.folder)
+    found = lab.experiment("e0001")
+    lab.forget(["e0001"])
+    assert lab.experiment("e0001") is not found
+    assert not lab.cache.exists(), "no index is made to forget in"
+
+
+def test_the_most_seeds_and_no_continuation(lab):
+    lab.new({})
+    lab.new({}, continues="e0001")
+    lab.file("e0003").write_text("parent: e0002\ncontinue: none\nrepeat: 1000\n")
+    found = lab.experiment("e0003")
+    assert (found.continues, found.repeat, found.question, found.series, found.created, found.changes) == (None, 1000, "", None, "", {})
+    assert lab.new({}, parent="e0002").continues == "e0001", "a child inherits it"
+    assert lab.new({}, parent="e0001", continues="none").continues is None
+
+
+def test_to_continue_is_to_have_a_parent_unless_one_is_given(lab):
+    lab.new({})
+    lab.new({"train.epochs": 2}, parent="e0001")
+    found = lab.new({}, parent="e0002", continues="1")
+    assert (found.parent, found.continues) == ("e0002", "e0001")
+
+
+def test_weights_of_an_experiment_are_its_best_or_its_last(lab):
+    lab.new({})
+    for weights in ("e0001", "e0001:", "e0001:first", "e0001:best:x"):
+        with pytest.raises(SettingsError, match=f"^model.weights is {weights}, must be an experiment's checkpoint, such as e0031:best or e0031:last"):
+            lab.new({"model.weights": weights})
+    with pytest.raises(LabError, match="e0042 does not exist"):
+        lab.new({"model.weights": "e0042:best"})
+    assert lab.names() == ["e0001"]
+    for weights in ("e0001:best", "e0001:last", "nothing.pth", "nothing.pt"):
+        assert lab.new({"model.weights": weights}).weights == weights
+
+
+def test_a_question_may_be_long_but_not_longer(lab):
+    assert len(lab.new({}, question="?" * 2000).question) == 2000
+    with pytest.raises(LabError, match=r"the question has 2,001 characters, must have at most 2,000: write the rest on the journal page"):
+        lab.new({}, question="?" * 2001)
+    with pytest.raises(LabError, match="would be the same"):
+        lab.sweep([{"optimizer": "adam"}, {"optimizer": {"name": "adam"}}])
+    assert [e.name for e in lab.sweep([{}])] == ["e0002"]
+    assert lab.experiment("e0002").series is None
+
+
+def test_what_was_read_of_a_path_is_noted(lab):
+    first, second = lab.sweep([{"data": "a.csv"}, {"data": "digits"}])
+    assert first.notes == ("a.csv is read as data=table, by its suffix",)
+    assert second.notes == ()
 
 
 def test_equal_points_of_a_sweep_are_refused(lab):

@@ -3,10 +3,13 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +97,90 @@ def test_where_there_are_no_locks_the_process_is_looked_for(tmp_path, without_lo
 def test_who_lives_without_locks(tmp_path, without_locks, change, lives):
     (tmp_path / "lock").write_text(f"process 1 on a machine\n{change(*lock._identity().split())}\n")
     assert is_locked(tmp_path) is lives
+
+
+def test_who_holds_a_run_is_told(tmp_path):
+    assert lock.owner(tmp_path / "nothing") == "nobody"
+    (tmp_path / "lock").write_text("")
+    assert lock.owner(tmp_path) == "it just began"
+    (tmp_path / "lock").write_text("process 1 on\x1b a\u202e machine\nsecond line")
+    assert lock.owner(tmp_path) == "process 1 on a machine"
+    with locked(tmp_path, "e0001"):
+        assert (tmp_path / "lock").read_text().startswith("process ")
+        since = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d"
+        assert re.fullmatch(rf"process {os.getpid()} on {os.uname().nodename} since {since}", lock.owner(tmp_path))
+
+
+def test_where_there_are_no_locks_a_living_process_keeps_its_run(tmp_path, without_locks):
+    began = lock._began(os.getppid())
+    boot, names, _, _ = lock._identity().split()
+    (tmp_path / "lock").write_text(f"process {os.getppid()} on a machine\n{boot} {names} {os.getppid()} {began}\n")
+    with pytest.raises(RunError, match=rf"^e0001 is already running \(process {os.getppid()} on a machine\): wait for it, or stop it with Ctrl-C"):
+        locked(tmp_path, "e0001").__enter__()
+    assert lock.owner(tmp_path) == f"process {os.getppid()} on a machine"
+
+
+def test_a_machine_that_cannot_be_told_counts_as_alive(tmp_path, without_locks, monkeypatch):
+    monkeypatch.setattr(Path, "readlink", lambda _: (_ for _ in ()).throw(PermissionError()))
+    assert lock._identity() == f"unknown unknown {os.getpid()} {lock._began(os.getpid())}\n"
+    (tmp_path / "lock").write_text("process 99999999 on a machine\nunknown unknown 99999999 1\n")
+    assert is_locked(tmp_path), "whether its process lives cannot be known"
+
+
+def test_a_zombie_has_ended():
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    try:
+        assert lock._began(child) == ""
+    finally:
+        os.waitpid(child, 0)
+
+
+def test_a_process_began_after_the_one_that_started_it():
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            assert int(lock._began(child.pid)) >= int(lock._began(os.getpid())) > 0
+        finally:
+            child.kill()
+
+
+def test_whoever_only_looks_does_not_keep_a_run_from_beginning(tmp_path, monkeypatch):
+    (tmp_path / "lock").touch()
+    handle = os.open(tmp_path / "lock", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            fcntl.flock(handle, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with locked(tmp_path, "e0001"):
+        assert is_locked(tmp_path)
+    assert waited == [0, 0.01, 0.01]
+    os.close(handle)
+
+
+def test_a_lock_is_taken_again_where_all_folders_above_it_are_gone(tmp_path):
+    with locked(tmp_path / "logs" / "e0001" / "s1", "e0001") as holds:
+        shutil.rmtree(tmp_path / "logs")
+        assert holds()
+        assert is_locked(tmp_path / "logs" / "e0001" / "s1")
+
+
+def test_a_lock_leaves_no_file_open_and_no_name_in_it(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with locked(tmp_path, "e0001") as holds:
+        (tmp_path / "lock").unlink()
+        assert holds()
+        assert holds()
+        is_locked(tmp_path)
+        lock.owner(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert (tmp_path / "lock").read_text() == ""
 
 
 def test_after_a_reboot_nothing_is_held(tmp_path):

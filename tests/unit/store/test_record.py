@@ -34,6 +34,17 @@ def test_rows_made_again_are_compared_and_not_written_twice(tmp_path):
     assert (tmp_path / "r").read_bytes().startswith(before)
 
 
+def test_a_record_is_made_durable_when_asked(tmp_path, monkeypatch):
+    synced: list[int] = []
+    with Record(tmp_path / "r") as r:
+        r.append(ROWS[0])
+        monkeypatch.setattr(os, "fsync", synced.append)
+        r.sync()
+        assert synced == [r._file._file]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(synced[0])
+
+
 def test_a_row_that_differs_is_told_and_the_last_one_counts(tmp_path):
     fill(tmp_path / "r")
     with Record(tmp_path / "r", resumed=True) as r:
@@ -41,13 +52,27 @@ def test_a_row_that_differs_is_told_and_the_last_one_counts(tmp_path):
         assert r.append(ROWS[2] | {"loss": 9.0})
         assert "step 3" in r.mismatch
         assert "9.0" in r.mismatch
+        assert r.append(ROWS[3]), "that of the other attempt is void, equal or not"
     rows, problems = record.read(tmp_path / "r")
-    assert [(x["step"], x.get("loss")) for x in record.current(rows)] == [(1, 1.0), (2, 0.5), (3, 9.0)], "rows of the other attempt are void"
+    assert [(x["step"], x.get("loss")) for x in record.current(rows)] == [(1, 1.0), (2, 0.5), (3, 9.0), (4, 0.25)], (
+        "rows of the other attempt are void"
+    )
     assert not problems
     with Record(tmp_path / "r", resumed=True) as r:  # and going on from there is exact again
         assert not r.append(ROWS[2] | {"loss": 9.0})
-        assert r.append(ROWS[3] | {"loss": 8.0})
+        assert not r.append(ROWS[3])
+        assert r.append(ROWS[4] | {"loss": 8.0})
         assert r.mismatch is None
+
+
+def test_a_void_row_takes_back_what_is_behind_its_step():
+    rows = [{"kind": "iter", "step": 3}, {"kind": "epoch", "step": 3}, {"kind": "iter", "step": 4}]
+    assert record.current([*rows, {"kind": "void", "step": 3}]) == rows[:2]
+
+
+def test_rows_of_a_step_have_their_order_whatever_that_of_the_file():
+    rows = [{"kind": kind, "step": 1} for kind in ("another", "end", "test", "epoch", "iter")]
+    assert record.current([{"kind": "iter", "step": 2}, *rows]) == [*reversed(rows), {"kind": "iter", "step": 2}]
 
 
 def test_a_damaged_line_before_does_not_make_a_resume_look_inexact(tmp_path):

@@ -65,12 +65,39 @@ def test_what_cannot_be_repeated(lab: Lab) -> None:
     assert lab.repeat("e0003", 5).seeds == (7, 3, 8, 9, 10)
     path = lab.file("e0002")
     path.write_text("{question: Adam?, parent: e0001, changes: {optimizer: adam}}\n")
-    with pytest.raises((LabError, SettingsError)):
+    with pytest.raises(LabError, match="is not written as one key a line"):
         lab.repeat("e0002", 3)
     assert path.read_text().startswith("{question")
     path.write_text("parent: e0001\nrepeat: many\n")
     with pytest.raises(SettingsError, match=r"e0002\.yaml:2: repeat is many, must be a whole number of seeds from 1 to 1,000"):
         lab.experiment("e0002")
+
+
+def test_what_is_not_one_key_a_line_is_left_as_it_is(lab: Lab) -> None:
+    path = lab.file("e0002")
+    for text in (
+        '{"question": "x", "parent": "e0001"}\n',
+        'question: "a\n\nrepeat: 1\n  "\nparent: e0001\n',
+        "parent: e0001\n? repeat\n: 2\n",
+    ):
+        path.write_text(text)
+        with pytest.raises(LabError, match=r"^e0002\.yaml is not written as one key a line: write `repeat: 3` into it$"):
+            lab.repeat("e0002", 3)
+        assert path.read_text() == text
+    path.write_text('repeat: 2\nquestion: "a\n\nrepeat: 1\n  b"\nparent: e0001\n')
+    lab.repeat("e0002", 3)
+    assert path.read_text() == 'repeat: 3\nquestion: "a\n\nrepeat: 1\n  b"\nparent: e0001\n'
+    path.write_text("question: 'is\n  it'\nparent: e0001\n")
+    assert lab.repeat("e0002", 3).seeds == (42, 43, 44)
+    assert path.read_text() == "question: 'is\n  it'\nparent: e0001\nrepeat: 3\n"
+
+
+def test_the_fewest_and_the_most(lab: Lab) -> None:
+    assert lab.repeat("e0002", 1).seeds == (42,)
+    assert len(lab.repeat("e0002", 1000).seeds) == 1000
+    for num in (0, 1001):
+        with pytest.raises(LabError, match=rf"^seeds is {num}, must be from 1, which e0002 has in its settings, to 1,000$"):
+            lab.repeat("e0002", num)
 
 
 def test_the_words(lab: Lab) -> None:
