@@ -94,7 +94,7 @@ def test_a_disk_that_refuses_leaves_the_file_as_it_was_and_no_other(tmp_path, mo
 
 def test_a_block_that_ends_well_replaces_the_file(tmp_path, synced):
     (tmp_path / "a").write_text("old")
-    mask = os.umask(0o027)
+    mask = os.umask(0o026)
     try:
         with files.replacing(tmp_path / "a") as temporary:
             assert temporary.parent == tmp_path

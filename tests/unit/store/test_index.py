@@ -102,10 +102,13 @@ def test_while_another_process_holds_it_one_goes_on_without(lab, later, monkeypa
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: opened.append(args) or real(*args, **options))
     before = (lab.cache / index.NAME).stat().st_ino
     assert Lab(lab.folder).ls().names == listed.names[:-1]
+    found = Index(lab.cache / index.NAME)
+    assert found.rows("line") == {}
     holder.execute("ROLLBACK")
     holder.close()
+    assert found.rows("line") == {}, "it is not asked again"
     assert (lab.cache / index.NAME).stat().st_ino == before, "nothing is wrong with the file"
-    assert len(opened) == 1, "it was waited for once"
+    assert len(opened) == 2, "each waited for it once"
     assert Index(lab.cache / index.NAME).row("line", "e0006")
 
 

@@ -151,7 +151,7 @@ def test_a_file_has_the_usual_permissions(tmp_path):
         files.write(tmp_path / "a.txt", "x")
         assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
     finally:
-        os.umask(mask)
+        assert os.umask(mask) == 0o022, "the process has the mask that it had"
 
 
 def test_create_makes_a_file_once(tmp_path):
@@ -228,6 +228,7 @@ def test_a_lab_that_cannot_be_made_leaves_nothing_of_it(tmp_path, monkeypatch):
 
 def test_a_lab_is_made_around_what_is_there(tmp_path):
     (tmp_path / ".gitignore").write_text("mine\n")
+    (tmp_path / "journal" / "fig").mkdir(parents=True)
     lab = Lab.init(tmp_path)
     assert (tmp_path / ".gitignore").read_text() == "mine\n"
     assert (tmp_path / ".gitattributes").read_text() == config.GITATTRIBUTES

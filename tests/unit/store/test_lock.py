@@ -92,6 +92,7 @@ def test_where_there_are_no_locks_the_process_is_looked_for(tmp_path, without_lo
         (lambda boot, names, pid, began: f"other {names} {pid} 12", True),  # of another machine: not to be known
         (lambda boot, names, pid, began: f"{boot} pid:[1] {pid} 12", True),  # of another container on this machine
         (lambda boot, names, pid, began: "", True),  # not written to its end
+        (lambda boot, names, pid, began: f"{boot} {names} 99999999", True),  # nor this one
     ],
 )
 def test_who_lives_without_locks(tmp_path, without_locks, change, lives):
@@ -138,6 +139,19 @@ def test_a_zombie_has_ended():
         os.waitpid(child, 0)
 
 
+def test_of_two_that_take_over_from_a_dead_process_the_second_finds_the_first(tmp_path):
+    (tmp_path / "lock").write_text(f"process 1 on a machine\n{' '.join(lock._identity().split()[:2])} 99999999 1\n")
+    dead = os.open(tmp_path / "lock", os.O_RDWR)
+    (tmp_path / "lock").unlink()
+    with locked(tmp_path, "e0001"):
+        handles = [dead]
+        assert not lock._take_over(tmp_path, handles)
+        assert is_locked(tmp_path)
+        assert lock.owner(tmp_path).startswith(f"process {os.getpid()} ")
+    for handle in handles:
+        os.close(handle)
+
+
 def test_a_process_began_after_the_one_that_started_it():
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
@@ -166,6 +180,7 @@ def test_whoever_only_looks_does_not_keep_a_run_from_beginning(tmp_path, monkeyp
 
 def test_a_lock_is_taken_again_where_all_folders_above_it_are_gone(tmp_path):
     with locked(tmp_path / "logs" / "e0001" / "s1", "e0001") as holds:
+        assert (tmp_path / "logs" / "e0001" / "s1" / "lock").stat().st_mode & 0o111 == 0
         shutil.rmtree(tmp_path / "logs")
         assert holds()
         assert is_locked(tmp_path / "logs" / "e0001" / "s1")

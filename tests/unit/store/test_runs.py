@@ -71,6 +71,8 @@ def test_numbers_of_epochs(own_lab):
     found = runs.read(own_lab.logs, "e0005", 42)
     assert found.best == (2, 0.7), "the first of the best"
     assert found.not_finite_since is None
+    (home / "record.jsonl").write_bytes(b"".join(encode(row | {"val_loss": None if row["epoch"] > 1 else 1.0}) for row in rows))
+    assert runs.read(own_lab.logs, "e0005", 42).not_finite_since == 2, "one of the two is enough"
     (home / "record.jsonl").write_bytes(b"".join(encode(row | {"val_acc": None}) for row in rows))
     assert runs.read(own_lab.logs, "e0005", 42).best is None
     (home / "events.jsonl").write_bytes(encode({"kind": "start", **AT, "step": 1000}))

@@ -12,7 +12,7 @@ from zhurnal.store import simple
         "true: 1\n", "Null: 1\n", 'a: "x"\n', "a: [1,\n2]\n", "a: [1, [2]]\n", "a: {b: 1}\n", "a: x: y\n", "a: x #y\n", "a: yes:\n", "a: 0x1F\n",
         "a: 'it''s'\n", "a: +1\n", "a: 1_000\n", "a: -x\n", "a: True\n", "a: " + "9" * 19 + "\n", "a:  1\n", "a: x \n", "a b: 1\n", "- a\n", "a:1\n",
         "a: [yes, 'no']\n", "a: [true,false]\n",
-        "".join(" " * n + "a:\n" for n in range(8)) + " " * 8 + "a: 1\n",
+        "".join(" " * n + "a:\n" for n in range(7)) + " " * 7 + "a: 1\n",
     ],
 )  # fmt: skip
 def test_what_is_left_to_a_parser(text):

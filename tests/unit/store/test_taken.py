@@ -46,6 +46,12 @@ def test_all_that_ever_had_a_number_keeps_it(lab):
     assert taken.take(lab, [SETTINGS]) == ["e0015"]
 
 
+def test_numbers_have_four_to_seven_digits(lab):
+    assert taken.reserve(lab, 1) == ["e0001"]
+    (lab.logs / "e1234567").mkdir()
+    assert taken.take(lab, [SETTINGS]) == ["e1234568"]
+
+
 def test_a_lab_whose_folders_are_files_has_no_numbers(lab):
     (lab.folder / "experiments" / "removed").touch()
     assert taken.used(lab) == set()

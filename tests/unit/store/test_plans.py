@@ -162,6 +162,17 @@ def test_a_damaged_plan_is_told_and_changes_nothing(lab, text):
     assert there(lab) == before
 
 
+def test_where_nothing_can_be_written_it_is_an_error_before_anything_is_changed(lab, monkeypatch):
+    (lab / ".zhurnal").rmdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(PermissionError):
+        plan.alone(lab).__enter__()
+
+
 def test_what_was_left_behind_its_end_is_in_nobodys_way(lab):
     (lab / ".zhurnal" / "unfinished.done" / "files").mkdir(parents=True)
     to_trash(lab)

@@ -124,6 +124,11 @@ def test_a_line_follows_a_run_whose_settings_are_gone_or_came(lab):
         assert seen.line_signature("e0001", [], [42]) != whole
         assert seen.line_signature("e0001", [], [42]) == seen.true_line_signature("e0001")
         assert seen.line_signature("e0002", ["e0001"], [1, 2, 3]) == seen.true_line_signature("e0002")
+    make_run(lab, "e0006", 43, epochs=1)
+    with look(lab) as seen:
+        signature = seen.line_signature("e0006", ["e0001"], [42, 43])
+        assert signature == seen.true_line_signature("e0006")
+        assert len(signature) == 32 * (1 + 1 + 2 * 3) + 16, "the experiment, the folder of its runs, three files of each, and its parent"
 
 
 def test_values_that_would_not_come_back_the_same_are_not_kept():
