@@ -252,7 +252,7 @@ def main() -> None:
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     ended = {(row["file"], row["sum"], row["number"]): row["end"] for row in rows}
     if arguments.again:
-        ended = {key: end for key, end in ended.items() if end != "survived"}
+        ended = {key: end for key, end in ended.items() if end != "survived" or key[0] not in files}
         kept.write_text("".join(json.dumps(dict(zip(("file", "sum", "number", "end"), (*k, e), strict=True))) + "\n" for k, e in ended.items()))
     for num, m in enumerate(chosen, 1):
         if (key := (m.file, sums[m.file], m.number)) in ended or time.monotonic() - began > arguments.seconds:
