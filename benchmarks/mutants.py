@@ -6,7 +6,8 @@
     python benchmarks/mutants.py --files store/plan.py           # every change to one file
 
 A change that makes a test fail is killed, one that makes it hang is timed out; one that no test notices survives: a test is missing, or it makes no
-difference. Why one may survive is written by hand behind it in results/mutants.md, and kept when the page is written again.
+difference. Why one may survive is written by hand behind it in results/mutants.md, and kept when the page is written again. What is known stays known
+until its file changes; `--again` tries survivors once more and leaves alone what was killed.
 
 The changes: comparisons (`<` and `<=`, `==` and `!=`, ...), `and` and `or`, `not` taken away, a condition turned round, + and -, a whole number made
 one larger, true and false, `return None`, a call or a `raise` left out, `break` and `continue`. Texts, annotations, decorators and assertions stay.
@@ -54,7 +55,7 @@ class Mutant:
     file: str  # store/lab.py
     number: int
     line: int
-    where: str  # the function, or an empty text
+    where: str  # the function, or `module`
     old: str
     new: str
 
@@ -137,7 +138,8 @@ def _shown(before: str, after: str) -> tuple[str, str]:
 
 def mutants_of(file: str, source: str) -> list[Mutant]:
     """Return all changes to a file, in its order."""
-    return [Mutant(file, number, line, where, old, new) for number, (where, line, old, new, _) in enumerate(changes(ast.parse(source)))]
+    found = changes(ast.parse(source))
+    return [Mutant(file, number, line, where or "module", old, new) for number, (where, line, old, new, _) in enumerate(found)]
 
 
 def changed(source: str, number: int) -> str:
@@ -252,7 +254,7 @@ def main() -> None:
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     ended = {(row["file"], row["sum"], row["number"]): row["end"] for row in rows}
     if arguments.again:
-        ended = {key: end for key, end in ended.items() if end != "survived"}
+        ended = {key: end for key, end in ended.items() if end != "survived" or key[0] not in files}
         kept.write_text("".join(json.dumps(dict(zip(("file", "sum", "number", "end"), (*k, e), strict=True))) + "\n" for k, e in ended.items()))
     for num, m in enumerate(chosen, 1):
         if (key := (m.file, sums[m.file], m.number)) in ended or time.monotonic() - began > arguments.seconds:

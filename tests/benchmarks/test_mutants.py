@@ -29,7 +29,7 @@ class Held:
         return path if name is None else False
 '''
 CHANGES = [
-    (2, "", "LIMIT: int = 10", "LIMIT: int = 11"),
+    (2, "module", "LIMIT: int = 10", "LIMIT: int = 11"),
     (9, "Held", "is_held: bool = True", "is_held: bool = False"),
     (14, "Held.of", "n.ok()", "not n.ok()"),
     (15, "Held.of", "name < 3 and (not self.is_held)", "name < 3 or not self.is_held"),
@@ -87,7 +87,7 @@ def test_tests_of_a_line_are_run_the_fastest_first(mutants):
         {f"{own}{n}": t for n, t in zip("abc", (3.0, 2.0, 1.0), strict=True)} | {"tests/unit/train/test_state.py::test_x": 0.1},
     )
     assert mutants.tests_of(mutants.Mutant("store/kinds.py", 0, 5, "place", "a", "b"), found) == [f"{own}b", f"{own}a"]
-    assert mutants.tests_of(mutants.Mutant("store/kinds.py", 0, 1, "", "a", "b"), found) == [f"{own}{n}" for n in "cba"]
+    assert mutants.tests_of(mutants.Mutant("store/kinds.py", 0, 1, "module", "a", "b"), found) == [f"{own}{n}" for n in "cba"]
 
 
 def test_explanations_are_kept_when_lines_move(mutants):

@@ -272,3 +272,7 @@ def test_a_drive_that_came_back_without_what_was_durable_is_not_written_to(tmp_p
     (tmp_path / "a").write_bytes(b"durable in m")
     assert file.sync()
     assert (tmp_path / "a").read_bytes() == b"durable in memory "
+    handle = file._file
+    file.append(b"and on")
+    assert file.sync()
+    assert file._file == handle, "it is back, and not opened once more"

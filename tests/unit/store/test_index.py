@@ -92,6 +92,17 @@ def test_a_file_that_is_no_index_is_made_anew(tmp_path, content):
     assert Index(path).rows("line") == {"e0001": (b"s", b"v")}
 
 
+def test_a_database_of_something_else_is_made_anew(tmp_path):
+    with sqlite3.connect(tmp_path / index.NAME) as other:
+        other.execute("CREATE TABLE line (name TEXT)")
+    other.close()
+    found = Index(tmp_path / index.NAME)
+    assert found.rows("line") == {}
+    found.put("line", "e0001", b"s", b"v")
+    found.close()
+    assert Index(tmp_path / index.NAME).rows("line") == {"e0001": (b"s", b"v")}
+
+
 def test_while_another_process_holds_it_one_goes_on_without(lab, later, monkeypatch):
     listed = lab.ls()
     monkeypatch.setattr(index, "WAIT_SECONDS", 0.01)

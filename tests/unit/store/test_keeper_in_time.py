@@ -1,6 +1,7 @@
 """What a keeper does in time, and its thread: rows are durable soon, trouble is told at once and once, and nothing is done for nothing."""
 
 import errno
+import threading
 import time
 
 from helpers_keeper import ROWS, WHOLE, opened, until
@@ -40,6 +41,20 @@ def test_a_block_that_ends_does_not_wait_for_more_to_come(tmp_path, monkeypatch)
         rows.append(ROWS[0])
         until(lambda: not kept._now.is_set() and kept._wake.is_set())
     assert time.monotonic() - began < 2
+    assert "keeper" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_trouble_that_is_not_told_again_is_tried_again(tmp_path, disk, monkeypatch):
+    monkeypatch.setattr(keeper, "SECONDS", 0.01)
+    kept, told = Keeper(tmp_path), []
+    with kept.running(told.append):
+        for name in ("a", "b"):
+            disk["replace"] = errno.ENOSPC
+            kept.put("predictions", {tmp_path / name: b"1"})
+            disk.clear()
+            until((tmp_path / name).exists)
+            until(lambda: not kept.waiting())
+    assert [text[:27] for text in told] == ["predictions cannot be writt", "all that had to wait is wri"]
 
 
 def test_the_thread_goes_on_until_all_that_waits_is_written(tmp_path, disk, monkeypatch):

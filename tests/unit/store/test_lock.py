@@ -106,7 +106,9 @@ def test_who_holds_a_run_is_told(tmp_path):
     assert lock.owner(tmp_path) == "it just began"
     (tmp_path / "lock").write_text("process 1 on\x1b a\u202e machine\nsecond line")
     assert lock.owner(tmp_path) == "process 1 on a machine"
+    (tmp_path / "lock").write_text("process 1 on a machine\n" * 100)
     with locked(tmp_path, "e0001"):
+        assert len((tmp_path / "lock").read_text().splitlines()) == 2
         assert (tmp_path / "lock").read_text().startswith("process ")
         since = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d"
         assert re.fullmatch(rf"process {os.getpid()} on {os.uname().nodename} since {since}", lock.owner(tmp_path))

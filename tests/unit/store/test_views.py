@@ -66,6 +66,14 @@ def test_what_is_kept_is_what_is_read(lab):
         assert (lab.experiment(name), lab.runs(name), lab.facts(name), lab.edited(name)) == read[name]
 
 
+def test_what_is_forgotten_is_gone_from_the_index(lab):
+    lab.ls()
+    lab.forget(["e0002"])
+    assert kept(lab, "experiment") == kept(lab, "line") == set(lab.names()) - {"e0002"}
+    assert {name for name in kept(lab, "run") if name.startswith("e0002")} == set()
+    assert "e0003/s42" in kept(lab, "run")
+
+
 def test_a_run_that_is_not_settled_or_lives_is_not_kept(lab, monkeypatch):
     with runs.locked(lab.run_folder("e0003", 42), "e0003"), look(lab) as seen:
         assert seen.runs("e0003")[0].status == "running"

@@ -29,7 +29,7 @@ class Training:
         torch.manual_seed(seed)
         self.folder, self.model = folder, network()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.1)
-        self.ema = Ema(self.model, 0.5)
+        self.ema: Ema | None = Ema(self.model, 0.5)
         self.position = Position()
 
     def step(self) -> None:
@@ -37,7 +37,8 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.position.step += 1
-        self.ema.update(self.model, self.position.step)
+        if self.ema:
+            self.ema.update(self.model, self.position.step)
 
     def save(self):
         return state.save(self.folder, self.position, self.model, self.optimizer, self.ema)
@@ -84,6 +85,18 @@ def test_all_comes_back_and_training_goes_on_to_the_same_bits(training):
     assert state.fingerprint(other.model) == state.fingerprint(training.model)
     assert state.fingerprint(other.ema.model) == state.fingerprint(training.ema.model)
     assert state.fingerprint(other.model) != state.fingerprint(other.ema.model)
+
+
+def test_a_run_without_an_average_has_none_in_its_checkpoint(training):
+    training.ema = None
+    training.step()
+    training.save()
+    found, _ = state.latest(training.folder)
+    assert found["ema"] is None
+    other = Training(training.folder, seed=2)
+    other.ema = None
+    other.restore(found)
+    assert state.fingerprint(other.model) == state.fingerprint(training.model)
 
 
 def test_a_run_begins_with_nothing_done():
