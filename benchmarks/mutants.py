@@ -239,6 +239,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
     parser.add_argument("--trace", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    known = [file for files, _ in PARTS.values() for file in files]
+    if unknown := [file for file in arguments.files or () if file not in known]:
+        parser.error(f"--files: {', '.join(unknown)} is none of {', '.join(known)}")
     WORK.mkdir(parents=True, exist_ok=True)
     if arguments.trace:
         (WORK / "trace.json").write_text(json.dumps(asdict(trace(arguments.trace))))

@@ -131,7 +131,8 @@ def _by_images(first: Summary, second: Summary, names: tuple[str, str], smallest
     elif not told and explained < size <= FAR * explained:
         strength = "cannot tell"
         text = f"{text}, but {gap.dependent}: one run each does not decide it" + (f"; {advice}." if advice else ".")
-        caveats.append("after a short training, seeds differ by more than single images tell")
+        if gap.quantile != pairs.Z95:
+            caveats.append("after a short training, seeds differ by more than single images tell")
     elif gap.p < ALPHA and size > explained:
         strength = "suggestive"
         text += ": more than noise explains."

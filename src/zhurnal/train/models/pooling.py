@@ -1,4 +1,4 @@
-"""Max-pooling of 2x2 pixels, on processors in less than half of PyTorch's time where maps lie one after the other.
+"""Max-pooling of 2x2 pixels, on processors in about half of PyTorch's time where maps lie one after the other.
 
 Promises: values and gradients are those of `torch.nn.MaxPool2d(2)`, to the bit, where they are finite; of equal pixels the first in reading order
 gets the gradient. Images laid out channels last, and other devices, are PyTorch's own: it is fast there.
