@@ -66,7 +66,8 @@ def _steps(axes: Any, speeds: Sequence[Mapping[str, Any]], found: Mapping[str, A
         axes.annotate(f"{images:,.0f} images/s{share}", (speed["gflops"], y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7.5,
                       bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6})  # fmt: skip
         ticks.append(y)
-        names.append(f"{model}, {count(step['threads'], 'thread')}, {'channels last' if step['channels_last'] else 'NCHW'}")
+        low = ", bfloat16" if step["precision"] == "bfloat16" else ""
+        names.append(f"{model}, {count(step['threads'], 'thread')}, {'channels last' if step['channels_last'] else 'NCHW'}{low}")
         y += 1
     axes.set_yticks(ticks, names, fontsize=8)
     axes.set_ylim(y - 0.4, -0.6)
@@ -74,17 +75,21 @@ def _steps(axes: Any, speeds: Sequence[Mapping[str, Any]], found: Mapping[str, A
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
     top = max(s["gflops"] for s in speeds)
-    peaks = sorted((p for p in found["peaks"] if p["device"] == found["device"] and p["threads"] in threads), key=lambda p: float(p["gflops"]))
-    for peak in peaks:  # the lower one's name stands on the left of its line: the two may be close
+    shown = {(s["step"]["threads"], s["step"]["precision"]) for s in speeds}
+    peaks = [p for p in found["peaks"] if p["device"] == found["device"] and (p["threads"], p["precision"]) in shown]
+    peaks.sort(key=lambda p: float(p["gflops"]))
+    for peak in peaks:  # the name of all but the highest stands on the left of its line: they may be close
         color = figures.COLORS[threads.index(peak["threads"])]
-        axes.axvline(peak["gflops"], color=color, linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
-        text = f"peak, {count(peak['threads'], 'thread')}" if found["device"] == "cpu" else "peak"
+        dashes = (4, 2) if peak["precision"] == "float32" else (1, 1.5)
+        axes.axvline(peak["gflops"], color=color, linewidth=1.2, linestyle=(0, dashes), zorder=1)
+        low = ", bfloat16" if peak["precision"] == "bfloat16" else ""
+        text = f"peak, {count(peak['threads'], 'thread')}{low}" if found["device"] == "cpu" else f"peak{low}"
         axes.annotate(text, (peak["gflops"], 1), xycoords=("data", "axes fraction"), xytext=(0, 2), textcoords="offset points", fontsize=7,
                       color=color, ha="right" if peak is not peaks[-1] else "left", va="bottom")  # fmt: skip
         top = max(top, peak["gflops"])
     axes.set_xlim(0, 1.32 * top)
     axes.set_title("Training step", pad=14)
-    axes.set_xlabel("GFLOP/s; share of the peak of a matrix product on as many threads", fontsize=8)
+    axes.set_xlabel("GFLOP/s; share of the peak of a product or convolution on as many threads", fontsize=8)
 
 
 def _epoch(panel: Any, epoch: Mapping[str, Any]) -> None:

@@ -101,12 +101,17 @@ class Drop:
     factor: float
 
 
-def drops(runs: Sequence[Run], below: float = 0.7) -> list[Drop]:
-    """Return where the learning rate falls to less than `below` of itself from one epoch to the next, in the first run."""
+def drops(runs: Sequence[Run], below: float = 0.7, steady: float = 0.95) -> list[Drop]:
+    """Return where the learning rate of the first run falls in one go: from one epoch to the next to less than `below` of itself.
+
+    Before and after it must hold at least `steady` of itself; the end of a schedule that falls all the time is no drop.
+    """
     rows: list[dict[str, Any]] = runs[0].epochs if runs else []
+    lrs = [value(row, "lr") for row in rows]
+    ratios = [1.0 if a == b else b / a if a > 0 and b >= 0 else math.nan for a, b in itertools.pairwise(lrs)]
     found = []
-    for before, after in itertools.pairwise(rows):
-        a, b = value(before, "lr"), value(after, "lr")
-        if a > 0 and 0 <= b < below * a:
-            found.append(Drop(int(after["epoch"]), int(before["step"]), b / a))
+    for i, ratio in enumerate(ratios):
+        beside = ratios[max(0, i - 1) : i] + ratios[i + 1 : i + 2]
+        if ratio < below and all(r >= steady for r in beside):
+            found.append(Drop(int(rows[i + 1]["epoch"]), int(rows[i]["step"]), ratio))
     return found

@@ -179,8 +179,8 @@ def _figure(summaries: Sequence[Summary], lines: Sequence[Sequence[Curve]], kind
         width = (1.8 if len(lines) <= 8 else 1.4) if stands_out else 0.8
         handles.append(_draw_one(axes, s, found, kind, width, 1.0 if stands_out else 0.5))
     if len(kind.keys) == 2:
-        color = "#777777" if len(lines) > 1 else style(summaries[0].name)[0]
-        handles += [axes.plot([], [], color=color, linewidth=w, linestyle=d)[0] for w, d in ((1.8, "solid"), (1.4, TRAIN_DASH))]
+        color, dashes = ("#777777", "solid") if len(lines) > 1 else style(summaries[0].name)
+        handles += [axes.plot([], [], color=color, linewidth=w, linestyle=d)[0] for w, d in ((1.8, dashes), (1.4, TRAIN_DASH))]
         labels += ["validation", "training"]
     _scale(axes, [c for found in lines for c in found], kind)
     if len(lines) > MANY:

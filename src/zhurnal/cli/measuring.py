@@ -97,12 +97,12 @@ def _tell(told: dict[str, Any]) -> None:
         click.secho(f"note: {note}", fg="yellow")
     for peak in told["peaks"]:
         where = f"on {count(peak['threads'], 'thread')}" if peak["device"] == "cpu" else f"on {peak['device']}"
-        click.echo(f"matrix product {where}: {peak['gflops']:,.1f} GFLOP/s (float32, {peak['size']} x {peak['size']})")
+        click.echo(f"peak in {peak['precision']} {where}: {peak['gflops']:,.1f} GFLOP/s ({peak['kind']})")
     if told["pipelines"]:
         speeds = ", ".join(f"{p['images_per_second']:,.0f} images/s on {count(p['threads'], 'thread')}" for p in told["pipelines"])
         click.echo(f"data pipeline: {speeds} ({told['pipeline_of']})")
     if told["speeds"]:
-        click.echo("\ntraining step (NHWC: channels last)")
+        click.echo("\ntraining step (NHWC: channels last; bf16: train.precision=bfloat16)")
         _steps(told["speeds"], terminal_width())
     if epoch := told["epoch"]:
         seen = f"measured on {epoch['steps_measured']} of {count(epoch['steps'], 'step')}, {epoch['val_measured']:,} of {epoch['val']:,} val. images"
@@ -122,7 +122,8 @@ def _steps(speeds: Sequence[dict[str, Any]], width: int) -> None:
         images = step["batch"] / step["seconds"]
         same = [s for s in speeds if s["model"] == speed["model"]]
         fastest = len(same) > 1 and images == max(s["step"]["batch"] / s["step"]["seconds"] for s in same)
-        layout, share = "NHWC" if step["channels_last"] else "NCHW", f"{percent(speed['of_peak'], 0)} %" if speed["of_peak"] is not None else "–"
+        layout = ("NHWC" if step["channels_last"] else "NCHW") + (" bf16" if step["precision"] == "bfloat16" else "")
+        share = f"{percent(speed['of_peak'], 0)} %" if speed["of_peak"] is not None else "–"
         many = f"{images:,.0f}" if images >= 100 else f"{images:.1f}"
         name, threads, mark = speed["model"], str(step["threads"]), "fastest" if fastest else ""
         if width < NARROWEST:

@@ -142,7 +142,11 @@ class Keeper:
 
     def losses(self) -> list[str]:
         """Return a sentence for all that is lost."""
-        return self.lost + [f"{count(n, 'row')} of {what}, of steps {a:,} to {b:,}, are lost" for what, (n, a, b) in self._dropped.items()]
+        told = []
+        for what, (num, first, last) in self._dropped.items():
+            steps = f"steps {first:,} to {last:,}" if last > first else f"step {first:,}"
+            told.append(f"{count(num, 'row')} of {what}, of {steps}, {'are' if num > 1 else 'is'} lost")
+        return self.lost + told
 
     def waiting(self) -> str:
         """Return what waits and why: `214 rows of record.jsonl, predictions (No space left on device)`; an empty text for nothing."""

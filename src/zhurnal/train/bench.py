@@ -13,22 +13,31 @@ from itertools import count
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .precision import DTYPES, computing_in
 from .step import Feed, Losses, train_step
 
 SIZES = (1024, 1536, 2048)  # of the matrices
+MAPS = (16, 256, 18)  # images, channels, and pixels a side of the convolution; without padding, on which nothing is computed
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The fastest product of two square float32 matrices: the median over repetitions, for the size where that is fastest."""
+    """The fastest of some products of two square matrices and of a 3x3 convolution: the median over repetitions.
+
+    Both are asked, for either may be far from what the machine can do: on processors with AVX-512 that are not Intel's, MKL multiplies float32
+    matrices at half the speed of oneDNN's convolutions or less.
+    """
 
     device: str
     threads: int
     gflops: float  # per second
-    size: int
+    kind: str  # in words, what was fastest: product of 1024 x 1024
+    precision: str  # float32 or bfloat16
     busy: float | None  # processor seconds for a second on the clock, on one thread; None for a GPU
+    tried: dict[str, float]  # GFLOP/s of each kind that was
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class StepTime:
 
     threads: int
     channels_last: bool
+    precision: str
     batch: int  # images
     seconds: float  # median
     steps: int  # timed
@@ -55,18 +65,29 @@ class StepTime:
         return self.batch / self.seconds
 
 
-def measure_peak(threads: int, device: torch.device, seconds: float) -> Peak:
-    """Return the speed of float32 matrix products on `device`, in about `seconds` seconds."""
-    with as_before():
+def measure_peak(threads: int, device: torch.device, seconds: float, precision: str = "float32") -> Peak:
+    """Return the speed of matrix products and convolutions on `device`, in about `seconds` seconds."""
+    tried: dict[str, float] = {}
+    with as_before(), torch.no_grad():
         torch.set_num_threads(threads)
-        best: tuple[float, int] = (0.0, 0)
         began, used = time.perf_counter(), time.process_time()
-        for size in SIZES:
-            a, b, out = torch.ones(size, size, device=device), torch.full((size, size), 0.5, device=device), torch.empty(size, size, device=device)
-            times = _times(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), seconds / len(SIZES), device)  # type: ignore[misc]
-            best = max(best, (2 * size**3 / statistics.median(times) / 1e9, size))
+        for kind, flops, action in _products(device, DTYPES[precision]):
+            tried[kind] = flops / statistics.median(_times(action, seconds / (len(SIZES) + 1), device)) / 1e9
         busy = (time.process_time() - used) / (time.perf_counter() - began) if threads == 1 and device.type == "cpu" else None
-    return Peak(str(device), threads, best[0], best[1], busy)
+    fastest = max(tried, key=tried.__getitem__)
+    return Peak(str(device), threads, tried[fastest], fastest, precision, busy, tried)
+
+
+def _products(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str, int, Callable[[], Tensor]]]:
+    """Yield what is timed for the peak, the floating-point operations of each, and a call that does it."""
+    for size in SIZES:
+        a, b = torch.ones(size, size, dtype=dtype, device=device), torch.full((size, size), 0.5, dtype=dtype, device=device)
+        yield f"product of {size} x {size}", 2 * size**3, lambda a=a, b=b: torch.mm(a, b)  # type: ignore[misc]
+    num, channels, side = MAPS
+    images_NCHW = torch.ones(num, channels, side, side, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
+    weight = torch.ones(channels, channels, 3, 3, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
+    flops = 2 * num * channels * channels * 9 * (side - 2) ** 2
+    yield f"3x3 convolution of {channels} channels", flops, lambda: F.conv2d(images_NCHW, weight)
 
 
 def _times(action: Callable[[], Any], seconds: float, device: torch.device) -> list[float]:
@@ -122,6 +143,7 @@ def measure_step(
     seconds: float,
     channels_last: bool,
     threads: int,
+    precision: str = "float32",
 ) -> StepTime:
     """Return how long a training step on a batch takes: the median of as many as fit into `seconds`, after one to warm up if that is not longer.
 
@@ -137,13 +159,14 @@ def measure_step(
         seconds: for this measurement.
         channels_last: whether images and weights lie in memory with their channels last.
         threads: of the processor.
+        precision: that a model of float32 takes meanwhile.
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images_NCHW = images_NCHW.contiguous(memory_format=layout if images_NCHW.dim() == 4 else torch.contiguous_format)
-    with _untouched(model, optimizer, layout), as_before():
+    with _untouched(model, optimizer, layout), computing_in(model, precision), as_before():
         torch.set_num_threads(threads)
         times = _times(lambda: train_step(model, optimizer, loss, images_NCHW, labels_N), seconds, images_NCHW.device)
-    return StepTime(threads, channels_last, len(labels_N), statistics.median(times), len(times))
+    return StepTime(threads, channels_last, precision, len(labels_N), statistics.median(times), len(times))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import torch
 
 from ..core.experiment import Experiment
 from ..store.lab import Lab
-from . import init, models, optimizers, profile, setup, transforms
+from . import init, models, optimizers, precision, profile, setup, transforms
 from .bench import Peak, Pipeline, StepTime, as_before, batches, measure_peak, measure_pipeline, measure_step
 from .epoch_time import EpochTime, measure_epoch
 from .profile import Operator
@@ -60,6 +60,7 @@ class Bench:
     cores: int
     load: float | None  # how many programs wanted to run in the minute before, on average
     num_threads: int  # that a run takes
+    precisions: tuple[str, ...]  # that networks are measured in
     image: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
     peaks: list[Peak] = field(default_factory=list)
@@ -82,7 +83,8 @@ def begin(lab: Lab | None, name: str | None) -> Bench:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     threads = (train.num_threads if train else 0) or torch.get_num_threads()
-    found = Bench(name or "", "", setup.environment(device), str(device), cores, load, threads)
+    precisions = (train.precision,) if train else tuple(p for p in precision.DTYPES if precision.is_native(p, device))
+    found = Bench(name or "", "", setup.environment(device), str(device), cores, load, threads, precisions)
     if load is not None and load > cores:
         found.notes.append(f"the load average is {load:.1f} on {cores} cores: other programs are at work, these are the figures of a busy machine")
     return found
@@ -115,9 +117,10 @@ def measure(
     device = torch.device(found.device)
     with as_before(), _deterministic(), _subject(lab, found.subject) as (where, experiments):
         watcher.progress("peak", 0, 1)
-        found.peaks += [measure_peak(n, torch.device("cpu"), SHARES["peak"] * seconds / len(threads)) for n in threads]
+        kinds = [(n, name) for name in found.precisions for n in threads]
+        found.peaks += [measure_peak(n, torch.device("cpu"), SHARES["peak"] * seconds / len(kinds), name) for n, name in kinds]
         if device.type == "cuda":
-            found.peaks.append(measure_peak(found.num_threads, device, 1.0))
+            found.peaks += [measure_peak(found.num_threads, device, 1.0, name) for name in found.precisions]
         _note_busy(found)
         watcher.progress("peak", 1, 1)
         left = seconds * (1 - sum(SHARES.values()))
@@ -198,12 +201,15 @@ def _note_busy(found: Bench) -> None:
 def _speeds(found: Bench, experiment: Experiment, parts: setup.Parts, threads: list[int], seconds: float, watcher: Watcher) -> Iterator[Speed]:
     """Yield the training step of an experiment's network for each number of threads and layout, in about `seconds` seconds.
 
+    The first precision is measured in all of them, the others on the most threads.
+
     A batch is halved until two steps of each kind fit into the time, down to 16 images; what there is no time left for is noted.
     """
     images_NCHW, labels_N = next(parts.feed.batches(0, 0))
     options: dict[str, Any] = {"loss": parts.loss, "optimizer": parts.optimizer}
     layouts = (False, True) if images_NCHW.dim() == 4 else (False,)
-    kinds = [(n, channels_last) for n in (threads if parts.device.type == "cpu" else threads[-1:]) for channels_last in layouts]
+    kinds = [(n, channels_last, found.precisions[0]) for n in (threads if parts.device.type == "cpu" else threads[-1:]) for channels_last in layouts]
+    kinds += [(threads[-1], channels_last, name) for name in found.precisions[1:] for channels_last in layouts]
     name, flops = experiment.settings.model.name, training_flops(parts.model, parts.data.image)
     task = f"step of {name}"
     watcher.progress(task, 0, len(kinds))
@@ -212,15 +218,14 @@ def _speeds(found: Bench, experiment: Experiment, parts: setup.Parts, threads: l
     tried = measure_step(parts.model, images_NCHW[:few], labels_N[:few], seconds=0.2, channels_last=False, threads=kinds[0][0], **options)
     while num // 2 >= SMALLEST_BATCH and 2 * len(kinds) * num * tried.seconds / few > seconds:
         num //= 2
-    for done, (n, channels_last) in enumerate(kinds):
+    for done, (n, channels_last, numbers) in enumerate(kinds):
         if done and time.monotonic() > end:
             found.notes.append(f"there was no time for all measurements of {name}: give more --seconds")
             break
-        step = measure_step(
-            parts.model, images_NCHW[:num], labels_N[:num], seconds=min(1.0, seconds / len(kinds)), channels_last=channels_last, threads=n, **options
-        )
+        kind: dict[str, Any] = {"threads": n, "channels_last": channels_last, "precision": numbers}
+        step = measure_step(parts.model, images_NCHW[:num], labels_N[:num], seconds=min(1.0, seconds / len(kinds)), **kind, **options)
         gflops = flops * step.images_per_second / 1e9
-        peak = next((p.gflops for p in found.peaks if p.threads == n and p.device == str(parts.device)), None)
+        peak = next((p.gflops for p in found.peaks if (p.threads, p.device, p.precision) == (n, str(parts.device), numbers)), None)
         watcher.progress(task, done + 1, len(kinds))
         yield Speed(name, step, flops, gflops, gflops / peak if peak else None)
     watcher.progress(task, len(kinds), len(kinds))

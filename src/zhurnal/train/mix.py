@@ -50,13 +50,13 @@ def mix(images_NCHW: Tensor, labels_N: Tensor, draws: list[float], *, mixup: flo
     Args:
         images_NCHW: normalized images, or clips, whose frames are all mixed alike; they are left alone.
         labels_N: int64.
-        draws: what `draw` gives for the batch.
+        draws: what `draw` gives for the batch; may be empty where nothing is mixed.
         mixup: alpha of mixup's Beta(alpha, alpha); 0 for none.
         cutmix: alpha of CutMix's; 0 for none. With both, each is as likely.
         probability: how likely a batch is mixed.
     """
     num = len(labels_N)
-    if draws[0] >= probability or num < 2 or not (mixup or cutmix):
+    if not (mixup or cutmix) or num < 2 or draws[0] >= probability:
         return Mixed(images_NCHW, labels_N, labels_N, 1.0)
     by = 1 + min(int(draws[2] * (num - 1)), num - 2)
     partners_NCHW, partner_labels_N = images_NCHW.roll(by, 0), labels_N.roll(by, 0)

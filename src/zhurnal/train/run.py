@@ -259,7 +259,8 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
         began = time.monotonic() - at.seconds
         for images_NCHW, labels_N in feed.batches(at.epoch, at.batch):
             lr = _set_lr(experiment, parts, at, settings.epochs)
-            mixed = mix.mix(images_NCHW, labels_N, mix.draw(feed.seed, at.epoch, at.batch), **mixing)
+            draws = mix.draw(feed.seed, at.epoch, at.batch) if settings.mixup or settings.cutmix else []
+            mixed = mix.mix(images_NCHW, labels_N, draws, **mixing)
             two: dict[str, Any] = {"partners_N": mixed.labels_b_N, "weight": mixed.weight}
             loss_sum, correct = train_step(model, optimizer, parts.loss, mixed.images_NCHW, mixed.labels_a_N, **two, **options)
             sums += torch.stack([loss_sum, correct, loss_sum]).to(torch.float64)

@@ -21,7 +21,7 @@ from ..core.settings import Settings
 from ..store import files
 from ..store.lab import Lab
 from ..store.runs import Run
-from . import clips, init, losses, models, optimizers, own, random, state, transforms, tuning
+from . import clips, init, losses, models, optimizers, own, precision, random, state, transforms, tuning
 from .data import Prepared, Streamed, prepare
 from .ema import Ema
 from .freeze import freeze
@@ -86,6 +86,9 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         watcher.note(note)
     frozen = freeze(model, settings.model.freeze)
     model = model.to(device)
+    precision.compute_in(model, settings.train.precision)
+    if not precision.is_native(settings.train.precision, device):
+        watcher.note(f"train.precision is {settings.train.precision}, which this {device.type} has to imitate: float32 is faster here")
     optimizer = optimizers.make_optimizer(settings.optimizer, model, lab.folder)
     normalize = transforms.normalizer(data.mean, data.std, device)
     feed = Feed(

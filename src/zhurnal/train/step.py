@@ -136,7 +136,7 @@ def evaluate(
         predicted.append(logits_NK.argmax(1))
         confidence.append(logits_NK.softmax(1).gather(1, predicted[-1][:, None])[:, 0])
         if tta != "none":
-            of_views.append(tta_logits(model, images_NCHW, tta).argmax(1).cpu())
+            of_views.append(tta_logits(model, images_NCHW, tta, logits_NK).argmax(1).cpu())
         each(len(positions_N))
     model.train(training)
     losses_N, confidence_N, predicted_N = torch.cat(losses).float().cpu(), torch.cat(confidence).float().cpu(), torch.cat(predicted).cpu()

@@ -1,7 +1,8 @@
 """The steps that a transform is made of. To add one: a function here, a line in `STEPS`, a class with its options in `core/sections/transforms.py`.
 
 A step is built for images of one shape (C, H, W) by its function, `crop((3, 32, 32), mean_C, padding=4)`. Its `apply(images_NCHW, draws_ND)` takes
-uint8 images and float64 draws in [0, 1), a row for each image, and returns uint8 images of the same shape; it may change the images it is given.
+uint8 images and float64 draws in [0, 1), a row for each image, and returns uint8 images of the same shape; unless `in_place` is false it may change
+the images it is given.
 Row n of the result depends on row n of both alone, bit for bit. Draws are used in the order in which the options are described.
 
 Legend: N images, C channels, H height, W width, D draws, M the images of a batch that drew a step; mean_C the mean color, whole numbers 0 to 255.
@@ -9,7 +10,7 @@ Legend: N images, C channels, H height, W width, D draws, M the images of a batc
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ class Transform:
 
     num_draws: int
     apply: Apply
+    in_place: bool = field(default=True, kw_only=True)  # whether it may change the images it is given
     alternating: tuple[int, ...] = ()  # columns of the draws that an image keeps from epoch to epoch, half a turn further in every other one
 
 
@@ -52,7 +54,7 @@ def crop(image: Shape, mean_C: Sequence[int], *, padding: int | None = None, mod
         tops_N, lefts_N = below(draws_N2[:, 0], 2 * by + 1), below(draws_N2[:, 1], 2 * by + 1)
         return image_ops.crop(image_ops.pad(images_NCHW, by, by, mode), tops_N, lefts_N, (height, width))
 
-    return Transform(2, apply)
+    return Transform(2, apply, in_place=False)
 
 
 def flip(image: Shape, mean_C: Sequence[int], *, p: float = 0.5) -> Transform:
@@ -100,7 +102,7 @@ def cutout(image: Shape, mean_C: Sequence[int], *, size: int | None = None, fill
         boxes_N4[draws_N3[:, 0] >= p] = 0
         return image_ops.erase(images_NCHW, boxes_N4, color_C)
 
-    return Transform(3, apply)
+    return Transform(3, apply, in_place=False)
 
 
 def color_jitter(
@@ -228,7 +230,7 @@ def random_erasing(
         boxes_N4 = torch.tensor([box(draws) for draws in draws_ND.tolist()], dtype=torch.int64).view(-1, 4)
         return image_ops.erase(images_NCHW, boxes_N4, color_C)
 
-    return Transform(3 + 2 * _TRIES, apply)
+    return Transform(3 + 2 * _TRIES, apply, in_place=False)
 
 
 def rand_augment(image: Shape, mean_C: Sequence[int], *, num_ops: int = 2, magnitude: int = 9) -> Transform:

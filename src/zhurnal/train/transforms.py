@@ -45,14 +45,16 @@ def chain(steps: Sequence[Transform]) -> Transform:
     """Return one transform that does all of them in turn; each takes its columns of the draws, in the same order."""
     ends = [sum(step.num_draws for step in steps[: i + 1]) for i in range(len(steps))]
 
+    copies = bool(steps) and steps[0].in_place
+
     def apply(images_NCHW: Tensor, draws_ND: Tensor) -> Tensor:
-        changed = images_NCHW.clone(memory_format=torch.contiguous_format) if steps else images_NCHW
+        changed = images_NCHW.clone(memory_format=torch.contiguous_format) if copies else images_NCHW.contiguous()
         for step, end in zip(steps, ends, strict=True):
             changed = step.apply(changed, draws_ND[:, end - step.num_draws : end])
         return changed
 
     alternating = tuple(end - step.num_draws + column for step, end in zip(steps, ends, strict=True) for column in step.alternating)
-    return Transform(ends[-1] if ends else 0, apply, alternating)
+    return Transform(ends[-1] if ends else 0, apply, alternating, in_place=False)
 
 
 def draw(transform: Transform, seed: int, epoch: int, numbers_N: Tensor) -> Tensor:

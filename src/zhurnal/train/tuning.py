@@ -224,7 +224,8 @@ def _key(settings: Settings, image: tuple[int, ...], device: torch.device, threa
     train: Train = settings.train
     model = {k: v for k, v in settings.model.model_dump(mode="json").items() if k not in ("init", "weights")}
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    parts = [machine, threads, torch.__version__, model, image, train.batch_size, train.accumulate, train.memory_format, train.num_threads]
+    given = [train.batch_size, train.accumulate, train.memory_format, train.num_threads, train.precision]
+    parts = [machine, threads, torch.__version__, model, image, *given]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 

@@ -1,8 +1,10 @@
 """Curves: gaps stay gaps, means are over what all runs have, and fewer points keep the range."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from zhurnal.analyze import curves
 from zhurnal.analyze.curves import Curve
@@ -58,3 +60,22 @@ def test_drops_of_the_learning_rate(made_up_lab: Lab) -> None:
     assert (drop.epoch, drop.step, round(drop.factor, 6)) == (21, 20 * 391, 0.1)
     assert curves.drops(made_up_lab.runs("e0001")) == []
     assert curves.drops([]) == []
+
+
+@pytest.mark.parametrize(
+    ("lrs", "expected"),
+    [
+        ([0.1, 0.1, 0.01, 0.01, 0.001], [(3, 0.1), (5, 0.1)]),  # steps
+        ([0.1, 0.01], [(2, 0.1)]),
+        ([1.0, 0.8, 0.6, 0.4, 0.2, 0.0], []),  # a line that ends at 0
+        ([0.1, 0.0933, 0.075, 0.05, 0.025, 0.0067, 0.0], []),  # a cosine
+        ([0.1, 0.09, 0.081, 0.0081, 0.0073], []),  # falls all the time, once by more
+        ([0.1, 0.0, 0.0], [(2, 0.0)]),
+        ([0.01, 0.05, 0.1, 0.1, 0.05], [(5, 0.5)]),
+        ([0.0, 0.0, 0.0], []),
+    ],
+)
+def test_only_what_falls_in_one_go_is_a_drop(lrs: list[float], expected: list[tuple[int, float]]) -> None:
+    run = SimpleNamespace(epochs=[{"epoch": i + 1, "step": 10 * (i + 1), "lr": lr} for i, lr in enumerate(lrs)])
+    assert [(d.epoch, pytest.approx(d.factor)) for d in curves.drops([run])] == expected
+    assert all(d.step == 10 * (d.epoch - 1) for d in curves.drops([run]))

@@ -38,7 +38,7 @@ def test_bench_of_an_experiment_prints_tables_and_keeps_them(lab, capsys):
     status, out, _ = run(capsys, "--lab", str(lab.folder), "bench", "e0001", "--seconds", "1", "--operators")
     assert status == 0
     for text in (
-        "matrix product on 1 thread",
+        "peak in float32 on 1 thread",
         "data pipeline:",
         "training step",
         "channels last",
@@ -143,13 +143,13 @@ def test_what_is_no_window(lab, capsys, words, text):
 
 
 def told(**changes):
-    step = {"threads": 1, "channels_last": False, "batch": 128, "seconds": 0.04, "steps": 3}
+    step = {"threads": 1, "channels_last": False, "precision": "float32", "batch": 128, "seconds": 0.04, "steps": 3}
     counts = {"steps": 71, "steps_measured": 30, "val": 1000, "val_measured": 400}
     parts = [{"name": name, "seconds": 1.0, "share": 1 / len(figure.PARTS)} for name in figure.PARTS]
     return {
         "machine": {"processor": "Some processor", "device": "cpu", "torch": "2.13"}, "device": "cpu", "cores": 2, "load": 0.5, "notes": [],
         "pipelines": [{"threads": 1, "images_per_second": 25_000.0}], "pipeline_of": "generated images", "operators": [],
-        "peaks": [{"device": "cpu", "threads": 1, "gflops": 70.0, "size": 1024}],
+        "peaks": [{"device": "cpu", "threads": 1, "gflops": 70.0, "kind": "product of 1024 x 1024", "precision": "float32"}],
         "speeds": [{"model": "lenet", "step": step, "gflops": 20.0, "of_peak": 0.29}],
         "epoch": {"model": "lenet", "threads": 1, "batch": 128, "seconds": 8.0, "parts": parts} | counts,
     } | changes  # fmt: skip

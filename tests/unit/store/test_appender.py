@@ -98,7 +98,7 @@ def test_memory_is_counted_right_after_a_file_was_made_again(tmp_path, monkeypat
     file.append(b"1234", 2)
     assert kept.losses() == []
     file.append(b"1", 3)
-    assert kept.losses() == ["1 row of a, of steps 3 to 3, are lost"]
+    assert kept.losses() == ["1 row of a, of step 3, is lost"]
 
 
 def test_what_is_durable_is_not_synced_again(tmp_path, synced):

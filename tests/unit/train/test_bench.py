@@ -60,7 +60,7 @@ def test_measuring_a_step_leaves_everything_as_it_was(lab, channels_last):
     averages = {(id(p), k): v.clone() for p, state in parts.optimizer.state.items() for k, v in state.items()}
     assert averages
     generator, threads, images = torch.get_rng_state(), torch.get_num_threads(), images_NCHW.clone()
-    step = step_of(parts, images_NCHW, labels_N, channels_last=channels_last, seconds=0.05)
+    step = step_of(parts, images_NCHW, labels_N, channels_last=channels_last, seconds=0.05, precision="bfloat16" if channels_last else "float32")
     assert all(torch.equal(v, before[k]) for k, v in parts.model.state_dict().items())
     for name, parameter in parts.model.named_parameters():
         place, stride, gradient = places[name]
@@ -73,7 +73,9 @@ def test_measuring_a_step_leaves_everything_as_it_was(lab, channels_last):
     assert torch.equal(torch.get_rng_state(), generator)
     assert torch.get_num_threads() == threads
     assert torch.equal(images_NCHW, images)
+    assert not parts.model._forward_hooks
     assert (step.batch, step.threads, step.channels_last) == (8, 1, channels_last)
+    assert step.precision == ("bfloat16" if channels_last else "float32")
     assert step.images_per_second == pytest.approx(8 / step.seconds)
 
 
@@ -170,6 +172,25 @@ def test_marks_change_nothing_and_are_taken_away(lab):
     assert not parts.model._forward_pre_hooks
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_peak_is_the_fastest_of_what_is_tried(monkeypatch, precision):
+    monkeypatch.setattr(bench, "SIZES", (16, 32))
+    monkeypatch.setattr(bench, "MAPS", (2, 8, 6))
+    products = {kind: (flops, action()) for kind, flops, action in bench._products(torch.device("cpu"), getattr(torch, precision))}
+    assert {kind: flops for kind, (flops, _) in products.items()} == {
+        "product of 16 x 16": 2 * 16**3, "product of 32 x 32": 2 * 32**3, "3x3 convolution of 8 channels": 2 * (2 * 8 * 4 * 4) * 8 * 9,
+    }  # fmt: skip
+    assert products["product of 16 x 16"][1].tolist() == [[8.0] * 16] * 16
+    assert products["3x3 convolution of 8 channels"][1].shape == (2, 8, 4, 4)
+    assert all(made.dtype == getattr(torch, precision) for _, made in products.values())
+    times = iter([[4.0], [1.0], [3.0]])
+    monkeypatch.setattr(bench, "_times", lambda action, seconds, device: next(times))
+    peak = bench.measure_peak(1, torch.device("cpu"), 1.0, precision)
+    assert (peak.gflops, peak.kind, peak.precision) == (2 * 32**3 / 1e9, "product of 32 x 32", precision)
+    assert list(peak.tried) == list(products)
+    assert peak.tried["product of 16 x 16"] == 2 * 16**3 / 4 / 1e9
+
+
 def files(lab):
     return {str(p.relative_to(lab.folder)): p.read_bytes() for p in lab.folder.rglob("*") if p.is_file() and lab.cache not in p.parents}
 
@@ -239,7 +260,7 @@ def test_a_busy_machine_is_told(lab, monkeypatch):
     monkeypatch.setattr("os.getloadavg", lambda: (0.1, 1.0, 1.0), raising=False)
     assert machine.begin(None, None).notes == []
     found = machine.begin(None, None)
-    found.peaks.append(bench.Peak("cpu", 1, 50.0, 1024, 0.4))
+    found.peaks.append(bench.Peak("cpu", 1, 50.0, "product of 1024 x 1024", "float32", 0.4, {}))
     machine._note_busy(found)
     assert found.notes == ["one thread got 40 % of a core during the matrix product: other programs took the rest"]
 

@@ -55,6 +55,11 @@ class Train(Section):
     log_every: Annotated[Int, Field(gt=0)] = Field(10, description="iterations between two rows of the running loss")
     device: Annotated[Str, AfterValidator(_known_device)] = Field("auto", description="auto, cpu, cuda or cuda:1")
     num_threads: Annotated[Int, Field(ge=0, le=1024)] = Field(0, description="processor threads; 0 measures what is fastest, where training is long")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="numbers that convolutions and matrix products compute in; weights, batch norm's statistics and losses stay float32. bfloat16 is "
+        "faster where the processor or GPU has it, and rounds more",
+    )
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
         "auto", description="layout of images and weights in memory; auto measures which is faster, where training is long"
     )
