@@ -6,7 +6,8 @@
 FLOPs are those of matrix products and convolutions, forward and backward (two for a multiplication with its addition); norms, pools and activations
 count nothing and take time. There are two yardsticks: the fastest product of two square matrices (torch.mm of 1024 to 2048), and the faster of that
 and a 3x3 convolution without padding, for a BLAS may leave half of a processor unused. A step is forward, loss, backward and update of one batch that
-lies in memory. Each round measures everything; told are medians over rounds, for each network with the layout that is fastest.
+lies in memory. Each round measures everything; told are medians over rounds, for each network with the layout
+and the batch (larger where there was more time) that are fastest.
 """
 
 import argparse

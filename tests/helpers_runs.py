@@ -74,7 +74,7 @@ def make_run(
                 "train_loss": None if broken else round(loss, 5), "train_acc": train_acc,
                 "val_loss": None if broken else round(loss + 0.15 * rise + 0.01 * noise, 5), "val_acc": 0.1 if broken else val_acc,
                 "num_train": 45_000, "num_val": 5_000,
-            }
+            } | ({"val_acc_tta": round(val_acc + 0.01, 4)} if settings.train.tta != "none" else {})
         )  # fmt: skip
         best = max(best, (0.1 if broken else val_acc, -epoch))
         spent = round(seconds + 0.3 * wave(epoch, number), 3)

@@ -56,6 +56,15 @@ def test_zhurnal_alone(name):
 
 
 @pytest.mark.slow
+def test_steps():
+    page = output("benchmarks/steps.py", "--quick")
+    kinds = [line.split("|")[3].strip() for line in page.splitlines() if line.startswith("| float32 | 1 |")]
+    assert kinds == ["product of 1024 x 1024", "product of 1536 x 1536", "product of 2048 x 2048", "3x3 convolution of 256 channels"]
+    for network in ("lenet", "airnet", "vgg_bn", "resnet18"):
+        assert f"| {network} | float32 | 1 |" in page
+
+
+@pytest.mark.slow
 def test_transforms():
     assert "| `augment_simple` |" in output("benchmarks/transforms.py", "--rounds", "1", "--batch", "8")
 

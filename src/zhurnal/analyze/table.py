@@ -84,8 +84,14 @@ def tabulate(
     diff: Literal["rows", "parent"] = "rows",
     defaults: DefaultsOf = _defaults,
 ) -> Table:
-    """Return the comparison of experiments that were read; see `compare`. `defaults` tells the options that a part has when none are given."""
+    """Return the comparison of experiments that were read; see `compare`. `defaults` tells the options that a part has when none are given.
+
+    The usual columns are joined by that of test-time augmentation where some experiment measured it.
+    """
     wanted = tuple(dict.fromkeys(column_name(c) for c in columns))
+    if wanted == DEFAULT_COLUMNS and any(COLUMNS["val_acc_tta"].value(s) is not None for s in summaries):
+        after = wanted.index("last_val_acc") + 1
+        wanted = (*wanted[:after], "val_acc_tta", *wanted[after:])
     against_parent = diff == "parent" or (len(summaries) == 1 and summaries[0].experiment.parent is not None)
     told = with_parent_diffs(summaries) if against_parent else with_diffs(summaries, defaults)
     rows = []
@@ -178,6 +184,9 @@ def _caption(told: Sequence[Summary], columns: Sequence[str], against_parent: bo
         legend.append("last and train acc. are those of the last epoch")
     elif {"train_acc", "train_loss", "val_loss"} & set(columns):
         legend.append("train acc. and losses are those of the last epoch")
+    if {"val_acc_tta", "test_acc_tta"} & set(columns):
+        kinds = sorted({str(s.facts["train.tta"]) for s in told if s.facts.get("train.tta", "none") not in ("none", None)})
+        legend.append(f"views: by the mean over views of each image (tta={', '.join(kinds)})" if kinds else "views: none were measured")
     if any(len(s.counted) > 1 for s in told):
         alone = any(len(s.counted) == 1 for s in told)
         legend.append("± is the standard deviation over n seeds" + (", a number without it is of one seed" if alone else ""))

@@ -36,6 +36,21 @@ def test_numbers_are_those_of_the_record(made_up_lab: Lab) -> None:
     assert found.rows[0].cells == (f"{100 * max(accuracies):.2f}", "27", f"{100 * accuracies[-1]:.2f}", "14.1 s", "65.11")
 
 
+def test_views_that_were_measured_stand_beside_the_plain_figure(own_lab: Lab) -> None:
+    plain = own_lab.new({"train.epochs": 3}, parent="e0001").name
+    views = own_lab.new({"train.epochs": 3, "train.tta": "flip"}, parent="e0001").name
+    for name in (plain, views):
+        make_run(own_lab, name)
+    assert "val_acc_tta" not in table.compare(own_lab, [plain]).columns
+    found = table.compare(own_lab, [plain, views])
+    assert found.columns[4:6] == ("last_val_acc", "val_acc_tta")
+    (run,) = own_lab.runs(views)
+    assert cell(found, plain, "val_acc_tta") == "–"
+    assert cell(found, views, "val_acc_tta") == f"{100 * run.epochs[-1]['val_acc'] + 1:.2f}"
+    assert any("views: by the mean over views of each image (tta=flip)" in line for line in found.caption)
+    assert table.compare(own_lab, [views], columns=["experiment", "last_val_acc"]).columns == ("experiment", "last_val_acc")
+
+
 def test_the_first_of_equal_epochs_is_the_best(own_lab: Lab) -> None:
     name = own_lab.new({"train.epochs": 4}, parent="e0001").name
     make_run(own_lab, name, nan_from=1)  # all at 0.1
