@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Threads of a step that wait for each other by spinning slow a busy machine, and themselves, tenfold. Read when torch is loaded.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, for matrices of a few numbers; torch has threads of its own
     try:
         cli.main(args=arguments, prog_name="zhurnal", standalone_mode=False)
     except click.exceptions.Exit as error:

@@ -210,13 +210,17 @@ def seeds_needed(sd: float, difference: float, *, alpha: float = 0.05, chance: f
     >>> seeds_needed(0.2, 0.61), seeds_needed(0.2, 0.40)
     (3, 5)
     """
-    if difference == 0 or power(most, sd, difference, alpha) < chance:
+    from scipy.special import ndtri
+
+    if difference == 0:
         return None
-    low, high = 2, most
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(middle, sd, difference, alpha) >= chance else (middle + 1, high)
-    return low
+    about = 2 * (float(ndtri(1 - alpha / 2) + ndtri(chance)) * sd / difference) ** 2  # of normal values; one or two too few
+    n = max(2, math.ceil(min(about, most)))
+    while n < most and power(n, sd, difference, alpha) < chance:
+        n += 1
+    while n > 2 and power(n - 1, sd, difference, alpha) >= chance:
+        n -= 1
+    return n if power(n, sd, difference, alpha) >= chance else None
 
 
 def smallest_seen(n: int, sd: float, *, alpha: float = 0.05, chance: float = 0.8) -> float:

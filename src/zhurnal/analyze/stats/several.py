@@ -1,7 +1,9 @@
 """What saying several things, or picking the best of several, does to a claim."""
 
 from collections.abc import Sequence
-from math import exp, pi, sqrt
+from math import pi, sqrt
+
+import numpy as np
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -25,9 +27,10 @@ def expected_maximum(count: int) -> float:
     >>> [round(expected_maximum(m), 2) for m in (1, 2, 3, 5, 10)]
     [0.0, 0.56, 0.85, 1.16, 1.54]
     """
-    from scipy.integrate import quad
     from scipy.special import ndtr
 
     if count < 2:
         return 0.0
-    return float(quad(lambda x: count * x * exp(-x * x / 2) / sqrt(2 * pi) * ndtr(x) ** (count - 1), -8, 8)[0])
+    # A sum over even steps is exact to rounding for a smooth function that is next to nothing at both ends; scipy.integrate takes long to import.
+    x, step = np.linspace(-10, 10, 2001, retstep=True)
+    return float(count * step * (x * np.exp(-x * x / 2) / sqrt(2 * pi) * ndtr(x) ** (count - 1)).sum())
