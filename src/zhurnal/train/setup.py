@@ -1,6 +1,7 @@
 """What a run is made of: data, model, optimizer, losses and device, built from an experiment's settings; and what they really are, written down."""
 
 import datetime
+import math
 import platform
 import shutil
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from .resize import check, size_at
 from .step import Feed, Losses, Normalizer
 from .tuning import Choice
 from .watch import Watcher
+
+AT_ONCE = (8, 3_000_000)  # batches, and bytes of images in memory, that are augmented together: more would not stay in the caches
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         device=device,
         size=_growth(settings, model, data, device),
         ahead=isinstance(data.train.images, Streamed),
+        at_once=1
+        if isinstance(data.train.images, Streamed)
+        else max(1, min(AT_ONCE[0], AT_ONCE[1] // (settings.train.batch_size * math.prod(data.image)))),
     )
     if feed.num_batches == 0:
         raise RunError(

@@ -5,7 +5,7 @@ N images in a batch, C channels, H height, W width, K classes.
 No line of a step waits for the device: sums stay there, and are read when a row is logged.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -36,6 +36,7 @@ class Feed:
     device: torch.device
     ahead: bool  # prepare the next batch in a thread while this one trains: for images decoded on the way, and where a core is spare
     size: Callable[[int], tuple[int, int]] | None = None  # height and width of the images of an epoch, where they grow
+    at_once: int = 1  # batches that are taken and augmented together
 
     @property
     def num_batches(self) -> int:
@@ -44,29 +45,42 @@ class Feed:
         return whole + (rest > 0 and not self.drop_last)
 
     def batch(self, positions_N: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """Return augmented, normalized images_NCHW and labels_N; each image depends on (seed, epoch, its own number) alone."""
-        images_NCHW, labels_N, numbers_N = self.split.take(positions_N)
+        """Return augmented, normalized images_NCHW and labels_N."""
+        return next(self.prepare([positions_N], epoch))
+
+    def prepare(self, parts: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield augmented, normalized images_NCHW and labels_N of each of `parts`, positions_N.
+
+        All parts are augmented at once, for what was cold in the caches after a step is then met once; each image depends on (seed, epoch, its own
+        number) alone, so the result is the same.
+        """
+        images_NCHW, labels_N, numbers_N = self.split.take(torch.cat(list(parts)))
         draws_ND = draw(self.transform, self.seed, epoch, numbers_N)
         images_NCHW = self.transform.apply(images_NCHW.to(self.device), draws_ND.to(self.device))
-        images_NCHW = self.normalize(images_NCHW)
-        return resize(images_NCHW, self.size(epoch)) if self.size else images_NCHW, labels_N.to(self.device)
+        sizes = [len(p) for p in parts]
+        for part_NCHW, part_N in zip(images_NCHW.split(sizes), labels_N.to(self.device).split(sizes), strict=True):
+            normal_NCHW = self.normalize(part_NCHW)
+            yield resize(normal_NCHW, self.size(epoch)) if self.size else normal_NCHW, part_N
 
     def batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of an epoch from number `start` on, in the order that (seed, epoch) gives."""
         order = random.permutation(self.seed, random.ORDER, epoch, len(self.split))
         parts = [order[b * self.batch_size : (b + 1) * self.batch_size] for b in range(start, self.num_batches)]
+        groups = [parts[i : i + self.at_once] for i in range(0, len(parts), self.at_once)]
         if not self.ahead:
-            yield from (self.batch(p, epoch) for p in parts)
+            for group in groups:
+                yield from self.prepare(group, epoch)
             return
         threads = torch.get_num_threads()
         with ThreadPoolExecutor(1) as thread:
             thread.submit(torch.set_num_threads, 1).result()  # of that thread; the call also changes what new threads get
             torch.set_num_threads(threads)
-            coming = [thread.submit(self.batch, p, epoch) for p in parts[:2]]
-            for p in parts[2:]:
-                yield coming.pop(0).result()
-                coming.append(thread.submit(self.batch, p, epoch))
-            yield from (future.result() for future in coming)
+            coming = [thread.submit(list, self.prepare(g, epoch)) for g in groups[:2]]
+            for g in groups[2:]:
+                yield from coming.pop(0).result()
+                coming.append(thread.submit(list, self.prepare(g, epoch)))
+            for future in coming:
+                yield from future.result()
 
 
 def train_step(

@@ -171,7 +171,13 @@ def marked(parts: Parts, inside: Mark) -> Iterator[Parts]:
             inside(RECORDS)
 
         ema.update = follow  # type: ignore[method-assign]
-    feed = replace(parts.feed, split=replace(parts.feed.split, images=_Marked(parts.feed.split.images, lambda: inside(AUGMENT))))
+
+    def normalize(images_NCHW: Tensor) -> Tensor:
+        inside(AUGMENT)  # of a batch that was taken and augmented together with one before it, the first of its parts
+        return parts.feed.normalize(images_NCHW)
+
+    images = _Marked(parts.feed.split.images, lambda: inside(AUGMENT))
+    feed = replace(parts.feed, split=replace(parts.feed.split, images=images), normalize=normalize)
     hook = parts.model.register_forward_pre_hook(lambda module, images: inside(FORWARD))
     parts.optimizer.step = optimize  # type: ignore[method-assign]
     try:

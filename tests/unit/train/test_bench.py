@@ -167,7 +167,8 @@ def test_marks_change_nothing_and_are_taken_away(lab):
             for images_NCHW, labels_N in given.feed.batches(0, 0):
                 train_step(given.model, given.optimizer, given.loss, images_NCHW, labels_N)
     assert all(torch.equal(a, b) for a, b in zip(plain.model.state_dict().values(), parts.model.state_dict().values(), strict=True))
-    assert seen[:6] == [timing.AUGMENT, timing.FORWARD, timing.FORWARD, timing.BACKWARD, timing.OPTIMIZER, timing.RECORDS]
+    assert seen[:7] == [timing.AUGMENT, timing.AUGMENT, timing.FORWARD, timing.FORWARD, timing.BACKWARD, timing.OPTIMIZER, timing.RECORDS]
+    assert seen[7:9] == [timing.AUGMENT, timing.FORWARD]  # the second batch was augmented with the first, and is only normalized
     assert "step" not in vars(parts.optimizer)
     assert not parts.model._forward_pre_hooks
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from zhurnal.api import Lab
 from zhurnal.core import settings
 from zhurnal.core.errors import DataError
-from zhurnal.train import auto_augment, image_ops, random, steps, transforms
+from zhurnal.train import auto_augment, image_ops, random, setup, steps, transforms
 from zhurnal.train.step import Feed
 from zhurnal.train.vision import torchvision
+from zhurnal.train.watch import Silent
 
 SHAPES = [(3, 32, 32), (1, 28, 28), (3, 20, 33), (1, 8, 8), (3, 64, 48)]
 MEAN = (0.49, 0.48, 0.45)
@@ -318,3 +320,42 @@ def test_a_feed_draws_for_the_epoch_and_the_images_alone():
     first, second = (feed.batch(torch.arange(20), epoch)[0] for epoch in (0, 1))
     assert not torch.equal(first, second)
     assert torch.equal(feed.batch(torch.tensor([17, 4]), 1)[0], second[[17, 4]])
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("name", ["augment_simple", "augment"])
+def test_batches_are_the_same_however_many_are_augmented_at_once(name, ahead):
+    given = images((3, 16, 16))
+    numbers = torch.arange(len(given)) * 3 + 1
+
+    class Some:
+        def take(self, positions_N):
+            return given[positions_N], positions_N % 10, numbers[positions_N]
+
+        def __len__(self):
+            return len(given)
+
+    transform, normalize = transforms.make(name, (3, 16, 16)), transforms.normalizer((0.4, 0.5, 0.6), (0.2, 0.2, 0.3))
+
+    def batches(at_once, start, size=None):
+        feed = Feed(Some(), transform, normalize, 7, 6, False, torch.device("cpu"), ahead, size, at_once)
+        return list(feed.batches(3, start))
+
+    alone = batches(1, 0)
+    assert [len(labels_N) for _, labels_N in alone] == [6] * (len(given) // 6) + ([len(given) % 6] if len(given) % 6 else [])
+    for at_once in (2, 4, 100):
+        for start in (0, 3):
+            together = batches(at_once, start)
+            assert len(together) == len(alone) - start
+            for (images_NCHW, labels_N), (alone_NCHW, alone_N) in zip(together, alone[start:], strict=True):
+                assert torch.equal(images_NCHW, alone_NCHW)
+                assert torch.equal(labels_N, alone_N)
+    grown = batches(4, 0, lambda epoch: (8, 8))
+    assert {tuple(images_NCHW.shape[1:]) for images_NCHW, _ in grown} == {(3, 8, 8)}
+
+
+def test_small_images_in_memory_are_augmented_several_batches_at_once(tmp_path):
+    lab = Lab(Lab.init(tmp_path / "lab").folder)
+    for batch, expected in ((10, 8), (10_000, 4), (100_000, 1)):
+        made = lab.new({"data": "digits", "train.batch_size": batch}, question="?")
+        assert setup.build(lab, made, 42, download=False, watcher=Silent()).feed.at_once == expected
