@@ -48,8 +48,9 @@ class _Autocast:
         self.entered[-1].__enter__()
 
     def leave(self, network: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-        """Also called where the network raised an error, without output."""
-        self.entered.pop().__exit__(None, None, None)
+        """Also called where the network raised an error, without output, and where a hook before `enter` did."""
+        if self.entered:
+            self.entered.pop().__exit__(None, None, None)
         return output.float() if isinstance(output, Tensor) else output
 
 
