@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from zhurnal.train.models import pooling
-from zhurnal.train.models.pooling import MaxPool2d
+from zhurnal.train.models.lenet import lenet
+from zhurnal.train.models.pooling import MaxPool2d, conv_max_pool
 
 SHAPES = [(5, 3, 8, 8), (4, 6, 28, 28), (3, 2, 7, 10), (2, 4, 9, 5), (1, 1, 2, 3), (7, 1, 2, 2), (0, 3, 8, 8)]
 
@@ -58,3 +59,88 @@ def test_a_second_derivative_is_refused():
     (gradient,) = torch.autograd.grad(MaxPool2d()(maps).square().sum(), maps, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+def test_what_is_pooled_is_left_as_it_was():
+    for shape in (*SHAPES, (1, 1, 2, 2)):  # of one window the pixels are one after the other as they are
+        maps = torch.randn(shape, generator=torch.Generator().manual_seed(4), requires_grad=True)
+        before = maps.detach().clone()
+        MaxPool2d()(maps)
+        assert torch.equal(maps.detach(), before)
+
+
+def test_without_gradients_values_are_pytorchs():
+    maps = torch.randn((4, 3, 9, 8), generator=torch.Generator().manual_seed(5))
+    assert torch.equal(MaxPool2d()(maps), nn.MaxPool2d(2)(maps))
+
+
+@pytest.mark.parametrize(("size", "padding"), [((32, 32), 0), ((28, 31), 0), ((8, 9), 2), ((6, 6), 0)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_and_its_pooling_at_once_are_those_of_both(size, padding, bias):
+    torch.manual_seed(6)
+    conv = nn.Conv2d(3, 6, 5, padding=padding, bias=bias).double()
+    found = []
+    for at_once in (True, False):
+        images = torch.randn(20, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(7), requires_grad=True)
+        pooled = conv_max_pool(conv, images) if at_once else nn.MaxPool2d(2)(conv(images))
+        assert pooled is not None
+        weights = torch.randn(pooled.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+        parameters = list(conv.parameters())
+        found.append([pooled, *torch.autograd.grad((pooled * weights).sum(), [images, *parameters])])
+        with torch.no_grad():
+            again = conv_max_pool(conv, images) if at_once else nn.MaxPool2d(2)(conv(images))
+        assert again is not None
+        assert torch.equal(again, pooled)
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_at_once_of_equal_maps_the_first_gets_the_gradient():
+    conv = nn.Conv2d(1, 2, 3)
+    with torch.no_grad():
+        conv.weight.fill_(1.0)
+    found = []
+    for at_once in (True, False):
+        images = torch.ones(16, 1, 6, 6, requires_grad=True)  # every pixel of every window is equal
+        pooled = conv_max_pool(conv, images) if at_once else nn.MaxPool2d(2)(conv(images))
+        assert pooled is not None
+        found.append(torch.autograd.grad(pooled.sum(), images)[0])
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("conv", "images"),
+    [
+        (nn.Conv2d(3, 6, 5), torch.zeros(15, 3, 8, 8)),  # few images
+        (nn.Conv2d(3, 6, 5), torch.zeros(16, 3, 8, 8).contiguous(memory_format=torch.channels_last)),
+        (nn.Conv2d(3, 6, 5).to(memory_format=torch.channels_last), torch.zeros(16, 3, 8, 8)),
+        (nn.Conv2d(3, 6, 5), torch.zeros(16, 3, 5, 8)),  # no window
+        (nn.Conv2d(3, 6, 5, stride=2), torch.zeros(16, 3, 8, 8)),
+        (nn.Conv2d(3, 6, 5, dilation=2), torch.zeros(16, 3, 16, 16)),
+        (nn.Conv2d(3, 6, 5, groups=3), torch.zeros(16, 3, 8, 8)),
+        (nn.Conv2d(3, 6, 5, padding="same"), torch.zeros(16, 3, 8, 8)),
+        (nn.Conv2d(3, 6, 5, padding=1, padding_mode="reflect"), torch.zeros(16, 3, 8, 8)),
+    ],
+)
+def test_where_it_does_not_serve_the_two_are_left_to_the_caller(conv, images):
+    assert conv_max_pool(conv, images) is None
+
+
+def test_where_somebody_listens_or_numbers_are_bfloat16_the_two_are_left_to_the_caller():
+    conv, images = nn.Conv2d(3, 6, 5), torch.zeros(16, 3, 8, 8)
+    assert conv_max_pool(conv, images) is not None
+    with torch.autocast("cpu", torch.bfloat16):
+        assert conv_max_pool(conv, images) is None
+    conv.register_forward_hook(lambda *_: None)
+    assert conv_max_pool(conv, images) is None
+
+
+@pytest.mark.parametrize("layer", ["conv1", "pool1"])
+def test_hooks_on_the_first_layers_of_lenet_are_called(layer):
+    network = lenet((3, 32, 32), 10)
+    images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(9))
+    together = network(images)
+    seen = []
+    network.get_submodule(layer).register_forward_hook(lambda _, __, output: seen.append(tuple(output.shape)))
+    torch.testing.assert_close(network(images), together, rtol=1e-4, atol=1e-5)
+    assert seen == [(16, 6, 28, 28) if layer == "conv1" else (16, 6, 14, 14)]
