@@ -7,6 +7,7 @@ bit, on what else is in its batch (image_ops.py says how); so a pixel half-way b
 Legend: N images, C channels, H height, W width, M the images of a batch that drew an operation.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,9 +49,8 @@ def operate(images_NCHW: Tensor, space: Space, draws_N: Tensor, bins_N: Tensor, 
     for number, operation in enumerate(OPERATIONS.values()):
         rows_M = (chosen_N == number).nonzero()[:, 0]
         if operation is not None and len(rows_M):
-            there_M = rows_M.to(images_NCHW.device)
             signs_M = torch.where(negative_N[rows_M], -1.0, 1.0).double()
-            images_NCHW[there_M] = operation(images_NCHW[there_M], space, bins_N[rows_M], signs_M)
+            image_ops.change_some(images_NCHW, rows_M, functools.partial(operation, space=space, bins_M=bins_N[rows_M], signs_M=signs_M))
     return images_NCHW
 
 
@@ -126,7 +126,7 @@ def _equalize(images_MCHW: Tensor, space: Space, bins_M: Tensor, signs_M: Tensor
 
 
 # In torchvision's order, which a draw is a number in; None is the identity.
-OPERATIONS: dict[str, Callable[[Tensor, Space, Tensor, Tensor], Tensor] | None] = {
+OPERATIONS: dict[str, Callable[..., Tensor] | None] = {
     "Identity": None,
     "ShearX": _shear_x,
     "ShearY": _shear_y,

@@ -37,10 +37,7 @@ class Transform:
 def _some(images_NCHW: Tensor, drawn_N: Tensor, change: Change) -> Tensor:
     """Change those images that drew it, in place; rows are on the device of the draws."""
     rows_M = drawn_N.nonzero()[:, 0]
-    if len(rows_M):
-        there_M = rows_M.to(images_NCHW.device)
-        images_NCHW[there_M] = change(images_NCHW[there_M], rows_M)
-    return images_NCHW
+    return image_ops.change_some(images_NCHW, rows_M, lambda images_MCHW: change(images_MCHW, rows_M)) if len(rows_M) else images_NCHW
 
 
 def crop(image: Shape, mean_C: Sequence[int], *, padding: int | None = None, mode: str = "zero") -> Transform:
