@@ -7,11 +7,15 @@ Both do the same network calls: so many training steps (forward, loss, backward,
 all the rest: images taken, augmented, normalized, losses summed and logged, record, TensorBoard events, predictions, checkpoints, progress. Turns
 and cost as measure.py describes. LeNet has an epoch of CIFAR-10; the large networks have short epochs, on which what comes once an epoch weighs far
 more than on whole ones: theirs is an upper bound.
+
+What these add to whole epochs of CIFAR-10 is measured by the loop's own clock (train/epoch_time.py, as `zhurnal bench` does): the seconds outside
+forward, backward, optimizer and validation against those inside, over so many steps, put together to an epoch. It does not see what caches lost.
 """
 
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -20,6 +24,7 @@ import measure
 
 BATCH, BATCH_VAL = 128, 256
 # For each network: training images, validation images, and the most that all else may add.
+WHOLE = (50_000, 10_000)
 NETWORKS = {"lenet": (50_000, 10_000, 0.10), "resnet18": (8 * BATCH, BATCH_VAL, 0.02), "vgg_bn": (8 * BATCH, BATCH_VAL, 0.02)}
 
 
@@ -57,6 +62,31 @@ def resident(lab: str, epochs: int) -> None:
         print(f"epoch {epoch + 1}/{epochs}", flush=True)
 
 
+def clocked(lab: str, seconds: float) -> None:
+    """Print what all but the network adds to a whole epoch of e0001, by the clock of the loop, in this process."""
+    import torch
+
+    from zhurnal.api import Lab
+    from zhurnal.train import tuning
+    from zhurnal.train.epoch_time import measure_epoch
+    from zhurnal.train.setup import build, tune
+    from zhurnal.train.timing import BACKWARD, FORWARD, OPTIMIZER, VALIDATION
+    from zhurnal.train.watch import Silent
+
+    opened = Lab(Path(lab))
+    experiment = opened.experiment("e0001")
+    settings, threads = experiment.settings, experiment.settings.train.num_threads
+    torch.set_num_threads(threads)
+    tuning.keep_memory()
+    parts = build(opened, experiment, settings.seeds[0], download=False, watcher=Silent())
+    choice = tuning.choose(settings, parts.model, parts.data.image, len(parts.data.train), parts.device, threads, opened.cache)
+    parts = tune(parts, choice, threads)
+    with tempfile.TemporaryDirectory(dir=lab) as folder:
+        found = measure_epoch(experiment, parts, Path(folder), seconds=seconds)
+    network = sum(part.seconds for part in found.parts if part.name in (FORWARD, BACKWARD, OPTIMIZER, VALIDATION))
+    print(f"added {found.seconds / network - 1:.6f} steps {found.steps_measured}", flush=True)
+
+
 def main() -> None:
     """Measure, print, and write when asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -67,30 +97,45 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(NETWORKS), help="networks, with commas")
     parser.add_argument("--quick", action="store_true", help="one round of LeNet on few images: does it run?")
     parser.add_argument("--write", action="store_true", help="write results/overhead.md")
+    parser.add_argument("--clock-seconds", type=float, default=30, help="how long the clock of the loop counts, for large networks")
     parser.add_argument("--resident", help=argparse.SUPPRESS)  # what is run for the other side: the lab
+    parser.add_argument("--clocked", help=argparse.SUPPRESS)  # what is run for the clock: the lab
     given = parser.parse_args()
     if given.resident:
         resident(given.resident, given.epochs)
         return
+    if given.clocked:
+        clocked(given.clocked, given.clock_seconds)
+        return
     load = os.getloadavg()[0]
     networks = {name: NETWORKS[name] for name in given.only.split(",")}
-    rounds, epochs = given.rounds, given.epochs
+    rounds, epochs, whole = given.rounds, given.epochs, WHOLE
     if given.quick:
         networks, rounds, epochs = {"lenet": (10 * BATCH, 2 * BATCH_VAL, NETWORKS["lenet"][2])}, 1, 2
+        whole, given.clock_seconds = (20 * BATCH, 4 * BATCH_VAL), 1.0
     costs: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in networks}  # CPU and wall seconds of ours, of the network
+    by_clock: dict[str, list[float]] = {name: [] for name, (num_train, *_) in networks.items() if num_train < whole[0]}
     with tempfile.TemporaryDirectory() as temporary:
         for name, (num_train, num_val, _) in networks.items():
             measure.write_arrays(None, Path(temporary) / f"{name}.npz", num_train, num_val)
+        if by_clock:
+            measure.write_arrays(None, Path(temporary) / "whole.npz", *whole)
         for number in range(rounds):
             for name in networks:
                 with tempfile.TemporaryDirectory() as lab:
-                    settings = [*measure.on_arrays(Path(temporary) / f"{name}.npz"), f"model={name}", f"data.transform={given.transform}"]
-                    settings += [f"train.epochs={epochs}", f"train.num_threads={given.threads}", f"train.batch_size={BATCH}"]
-                    command = measure.make_lab(Path(lab), [*settings, f"train.batch_size_val={BATCH_VAL}"])
+                    settings = [f"model={name}", f"data.transform={given.transform}", f"train.epochs={epochs}", f"train.num_threads={given.threads}"]
+                    settings += [f"train.batch_size={BATCH}", f"train.batch_size_val={BATCH_VAL}"]
+                    command = measure.make_lab(Path(lab), [*measure.on_arrays(Path(temporary) / f"{name}.npz"), *settings])
                     alone = [sys.executable, __file__, "--resident", lab, "--epochs", str(epochs)]
                     costs[name].append((*measure.watch(command, given.threads).per_epoch(), *measure.watch(alone, given.threads).per_epoch()))
                 ours, wall, network, wall_network = costs[name][-1]
                 measure.tell(f"round {number + 1}, {name}: {ours:.2f} CPU s an epoch, the network {network:.2f}; wall {wall:.2f}, {wall_network:.2f}")
+                if name in by_clock:
+                    with tempfile.TemporaryDirectory() as lab:
+                        measure.make_lab(Path(lab), [*measure.on_arrays(Path(temporary) / "whole.npz"), *settings])
+                        clock = [sys.executable, __file__, "--clocked", lab, "--clock-seconds", str(given.clock_seconds)]
+                        by_clock[name].append(100 * float(subprocess.run(clock, check=True, capture_output=True, text=True).stdout.split()[1]))
+                    measure.tell(f"round {number + 1}, {name}: {by_clock[name][-1]:.2f} % added to a whole epoch, by the clock of the loop")
     text = f"# What training adds to the network\n\n{measure.quick_note(given.quick)}{measure.machine(load)}; "
     text += f"{measure.both_versions(sys.executable, ())}; "
     text += f"{measure.count(rounds, 'round')} of {epochs} epochs, {measure.count(given.threads, 'thread')}, batch {BATCH}, `{given.transform}`; "
@@ -105,6 +150,13 @@ def main() -> None:
         verdict = "reached" if statistics.median(added) <= 100 * most else "missed"
         text += f"| {name} | {num_train:,} + {num_val:,} | {cells[0]} | {cells[1]} | {measure.median_and_range(added)} % "
         text += f"| {measure.median_and_range(added_wall)} % | {100 * most:.0f} % | {verdict} |\n"
+    if by_clock:
+        text += f"\nWhat the loop's own clock counts outside the network, in {measure.count(round(given.clock_seconds), 'second')} put together to an epoch of "
+        text += f"{whole[0]:,} images and a validation of {whole[1]:,}:\n\n| network | added, wall | target | |\n|---|--:|--:|---|\n"
+    for name, shares in by_clock.items():
+        most = 100 * networks[name][2]
+        verdict = "reached" if statistics.median(shares) <= most else "missed"
+        text += f"| {name} | {measure.median_and_range(shares)} % | {most:.0f} % | {verdict} |\n"
     measure.publish(text, "overhead.md", given.write)
 
 
