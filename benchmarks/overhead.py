@@ -151,8 +151,9 @@ def main() -> None:
         text += f"| {name} | {num_train:,} + {num_val:,} | {cells[0]} | {cells[1]} | {measure.median_and_range(added)} % "
         text += f"| {measure.median_and_range(added_wall)} % | {100 * most:.0f} % | {verdict} |\n"
     if by_clock:
-        text += f"\nWhat the loop's own clock counts outside the network, in {measure.count(round(given.clock_seconds), 'second')} put together to an epoch of "
-        text += f"{whole[0]:,} images and a validation of {whole[1]:,}:\n\n| network | added, wall | target | |\n|---|--:|--:|---|\n"
+        text += f"\nWhat the loop's own clock counts outside the network, in {measure.count(round(given.clock_seconds), 'second')} put together "
+        text += f"to an epoch of {whole[0]:,} images and a validation of {whole[1]:,}:\n\n"
+        text += "| network | added, wall | target | |\n|---|--:|--:|---|\n"
     for name, shares in by_clock.items():
         most = 100 * networks[name][2]
         verdict = "reached" if statistics.median(shares) <= most else "missed"
