@@ -15,7 +15,6 @@ forward, backward, optimizer and validation against those inside, over so many s
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,8 +22,8 @@ from pathlib import Path
 import measure
 
 BATCH, BATCH_VAL = 128, 256
+WHOLE = (50_000, 10_000)  # training and validation images of CIFAR-10
 # For each network: training images, validation images, and the most that all else may add.
-WHOLE = (50_000, 10_000)
 NETWORKS = {"lenet": (50_000, 10_000, 0.10), "resnet18": (8 * BATCH, BATCH_VAL, 0.02), "vgg_bn": (8 * BATCH, BATCH_VAL, 0.02)}
 
 
@@ -134,7 +133,7 @@ def main() -> None:
                     with tempfile.TemporaryDirectory() as lab:
                         measure.make_lab(Path(lab), [*measure.on_arrays(Path(temporary) / "whole.npz"), *settings])
                         clock = [sys.executable, __file__, "--clocked", lab, "--clock-seconds", str(given.clock_seconds)]
-                        by_clock[name].append(100 * float(subprocess.run(clock, check=True, capture_output=True, text=True).stdout.split()[1]))
+                        by_clock[name].append(100 * float(measure.watch(clock, given.threads).lines[-1].split()[1]))
                     measure.tell(f"round {number + 1}, {name}: {by_clock[name][-1]:.2f} % added to a whole epoch, by the clock of the loop")
     text = f"# What training adds to the network\n\n{measure.quick_note(given.quick)}{measure.machine(load)}; "
     text += f"{measure.both_versions(sys.executable, ())}; "
@@ -151,8 +150,8 @@ def main() -> None:
         text += f"| {name} | {num_train:,} + {num_val:,} | {cells[0]} | {cells[1]} | {measure.median_and_range(added)} % "
         text += f"| {measure.median_and_range(added_wall)} % | {100 * most:.0f} % | {verdict} |\n"
     if by_clock:
-        text += f"\nWhat the loop's own clock counts outside the network, in {measure.count(round(given.clock_seconds), 'second')} put together "
-        text += f"to an epoch of {whole[0]:,} images and a validation of {whole[1]:,}:\n\n"
+        text += f"\nWhat the loop's own clock counts outside network and validation, in {measure.count(round(given.clock_seconds), 'second')} put "
+        text += f"together to an epoch of {whole[0]:,} images and a validation of {whole[1]:,}:\n\n"
         text += "| network | added, wall | target | |\n|---|--:|--:|---|\n"
     for name, shares in by_clock.items():
         most = 100 * networks[name][2]

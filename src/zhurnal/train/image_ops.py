@@ -4,7 +4,7 @@ Promises:
 - row n of a result depends on row n of what is given alone, bit for bit, whatever else is in the batch. So only operations that round each number
   by itself are used: no fused multiply-add, no floating-point sums, no vectorized sine;
 - the operations are those of torchvision.transforms.v2 on uint8 tensors (the tests compare);
-- they work on the device the images are on, and leave the images they are given as they are.
+- they work on the device the images are on, and leave the images they are given as they are (`mirror` and `change_some` change them).
 
 Legend: N images, C channels, H height, W width, M the images of a batch that drew an operation.
 """
@@ -22,7 +22,7 @@ from torch import Tensor
 def change_some(images_NCHW: Tensor, rows_M: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
     """Put `change(images_MCHW)` of the images `rows_M` (int64) in their place; rows may be on another device than images."""
     if images_NCHW.device.type == "cpu":  # numpy copies whole images, in a tenth of the time
-        pixels_NCHW, rows = images_NCHW.numpy(), rows_M.numpy()
+        pixels_NCHW, rows = images_NCHW.numpy(), rows_M.cpu().numpy()
         pixels_NCHW[rows] = change(torch.from_numpy(pixels_NCHW[rows])).numpy()
     else:
         there_M = rows_M.to(images_NCHW.device)
@@ -194,7 +194,8 @@ def _saturation(values_MCHW: Tensor, factors_M111: Tensor) -> Tensor:
 
 
 def _blend(values_MCHW: Tensor, other: Tensor, factors_M111: Tensor) -> Tensor:
-    return values_MCHW.mul_(factors_M111.float()).add_(other * (1 - factors_M111).float()).clamp_(0, 255).floor_()
+    rest = other * (1 - factors_M111).float()  # first: `other` may be the values themselves
+    return values_MCHW.mul_(factors_M111.float()).add_(rest).clamp_(0, 255).floor_()
 
 
 def _gray(values_MCHW: Tensor) -> Tensor:

@@ -74,25 +74,32 @@ def test_without_gradients_values_are_pytorchs():
     assert torch.equal(MaxPool2d()(maps), nn.MaxPool2d(2)(maps))
 
 
+def conv_and_pool(conv: nn.Conv2d, images: torch.Tensor, *, at_once: bool) -> torch.Tensor:
+    """Return a convolution's maps after max-pooling, computed at once by us or one after the other by PyTorch."""
+    if not at_once:
+        return nn.MaxPool2d(2)(conv(images))
+    pooled = conv_max_pool(conv, MaxPool2d(), images)
+    assert pooled is not None
+    return pooled
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
 @pytest.mark.parametrize(("size", "padding"), [((32, 32), 0), ((28, 31), 0), ((8, 9), 2), ((6, 6), 0)])
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_convolution_and_its_pooling_at_once_are_those_of_both(size, padding, bias):
+def test_a_convolution_and_its_pooling_at_once_are_those_of_both(size, padding, channels, bias, dtype, tolerance):
     torch.manual_seed(6)
-    conv = nn.Conv2d(3, 6, 5, padding=padding, bias=bias).double()
+    conv = nn.Conv2d(channels, 6, 5, padding=padding, bias=bias).to(dtype)
     found = []
     for at_once in (True, False):
-        images = torch.randn(20, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(7), requires_grad=True)
-        pooled = conv_max_pool(conv, images) if at_once else nn.MaxPool2d(2)(conv(images))
-        assert pooled is not None
-        weights = torch.randn(pooled.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
-        parameters = list(conv.parameters())
-        found.append([pooled, *torch.autograd.grad((pooled * weights).sum(), [images, *parameters])])
+        images = torch.randn(20, channels, *size, dtype=dtype, generator=torch.Generator().manual_seed(7), requires_grad=True)
+        pooled = conv_and_pool(conv, images, at_once=at_once)
+        weights = torch.randn(pooled.shape, dtype=dtype, generator=torch.Generator().manual_seed(8))
+        found.append([pooled, *torch.autograd.grad((pooled * weights).sum(), [images, *conv.parameters()])])
         with torch.no_grad():
-            again = conv_max_pool(conv, images) if at_once else nn.MaxPool2d(2)(conv(images))
-        assert again is not None
-        assert torch.equal(again, pooled)
+            assert torch.equal(conv_and_pool(conv, images, at_once=at_once), pooled)
     for ours, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.detach().abs().max()))
 
 
 def test_at_once_of_equal_maps_the_first_gets_the_gradient():
@@ -102,10 +109,17 @@ def test_at_once_of_equal_maps_the_first_gets_the_gradient():
     found = []
     for at_once in (True, False):
         images = torch.ones(16, 1, 6, 6, requires_grad=True)  # every pixel of every window is equal
-        pooled = conv_max_pool(conv, images) if at_once else nn.MaxPool2d(2)(conv(images))
-        assert pooled is not None
-        found.append(torch.autograd.grad(pooled.sum(), images)[0])
+        found.append(torch.autograd.grad(conv_and_pool(conv, images, at_once=at_once).sum(), images)[0])
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-5)
+
+
+def test_weights_of_one_channel_that_are_channels_last_too():
+    conv = nn.Conv2d(1, 6, 5)
+    images = torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(10))
+    expected = conv_and_pool(conv, images, at_once=True)
+    conv.weight.data = conv.weight.data.clone(memory_format=torch.channels_last)
+    assert conv.weight.is_contiguous()
+    torch.testing.assert_close(conv_and_pool(conv, images.clone(memory_format=torch.channels_last), at_once=True), expected)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +129,9 @@ def test_at_once_of_equal_maps_the_first_gets_the_gradient():
         (nn.Conv2d(3, 6, 5), torch.zeros(16, 3, 8, 8).contiguous(memory_format=torch.channels_last)),
         (nn.Conv2d(3, 6, 5).to(memory_format=torch.channels_last), torch.zeros(16, 3, 8, 8)),
         (nn.Conv2d(3, 6, 5), torch.zeros(16, 3, 5, 8)),  # no window
+        (nn.Conv2d(3, 6, 5), torch.zeros(16, 4, 8, 8)),
+        (nn.Conv2d(3, 6, 5), torch.zeros(16, 3, 4, 8, 8)),
+        (nn.Conv2d(3, 6, 5), torch.zeros(3, 16, 8)),
         (nn.Conv2d(3, 6, 5, stride=2), torch.zeros(16, 3, 8, 8)),
         (nn.Conv2d(3, 6, 5, dilation=2), torch.zeros(16, 3, 16, 16)),
         (nn.Conv2d(3, 6, 5, groups=3), torch.zeros(16, 3, 8, 8)),
@@ -123,24 +140,66 @@ def test_at_once_of_equal_maps_the_first_gets_the_gradient():
     ],
 )
 def test_where_it_does_not_serve_the_two_are_left_to_the_caller(conv, images):
-    assert conv_max_pool(conv, images) is None
+    assert conv_max_pool(conv, MaxPool2d(), images) is None
 
 
-def test_where_somebody_listens_or_numbers_are_bfloat16_the_two_are_left_to_the_caller():
-    conv, images = nn.Conv2d(3, 6, 5), torch.zeros(16, 3, 8, 8)
-    assert conv_max_pool(conv, images) is not None
+LISTENERS = {
+    "forward hook": lambda module: module.register_forward_hook(lambda *_: None),
+    "forward pre-hook": lambda module: module.register_forward_pre_hook(lambda *_: None),
+    "backward hook": lambda module: module.register_full_backward_hook(lambda *_: None),
+    "backward pre-hook": lambda module: module.register_full_backward_pre_hook(lambda *_: None),
+    "hook of all modules": lambda module: nn.modules.module.register_module_forward_hook(lambda *_: None),
+}
+
+
+@pytest.mark.parametrize("listener", LISTENERS)
+@pytest.mark.parametrize("which", [0, 1])
+def test_where_somebody_listens_the_two_are_left_to_the_caller(which, listener):
+    both, images = (nn.Conv2d(3, 6, 5), MaxPool2d()), torch.zeros(16, 3, 8, 8)
+    handle = LISTENERS[listener](both[which])
+    try:
+        assert conv_max_pool(*both, images) is None
+    finally:
+        handle.remove()
+    assert conv_max_pool(*both, images) is not None
+
+
+def test_in_bfloat16_the_two_are_left_to_the_caller():
     with torch.autocast("cpu", torch.bfloat16):
-        assert conv_max_pool(conv, images) is None
-    conv.register_forward_hook(lambda *_: None)
-    assert conv_max_pool(conv, images) is None
+        assert conv_max_pool(nn.Conv2d(3, 6, 5), MaxPool2d(), torch.zeros(16, 3, 8, 8)) is None
+
+
+def test_lenet_takes_its_first_layers_at_once():
+    network = lenet((3, 32, 32), 10)
+    images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(9))
+    assert network._first_two(images) is not None
+    together = network(images)
+    one_after_the_other = nn.Sequential(*network)(images)
+    torch.testing.assert_close(together, one_after_the_other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "pool1"])
 def test_hooks_on_the_first_layers_of_lenet_are_called(layer):
     network = lenet((3, 32, 32), 10)
-    images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(9))
-    together = network(images)
     seen = []
     network.get_submodule(layer).register_forward_hook(lambda _, __, output: seen.append(tuple(output.shape)))
-    torch.testing.assert_close(network(images), together, rtol=1e-4, atol=1e-5)
+    network(torch.zeros(16, 3, 32, 32))
     assert seen == [(16, 6, 28, 28) if layer == "conv1" else (16, 6, 14, 14)]
+
+
+def test_a_changed_lenet_does_what_its_layers_say():
+    images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(11))
+    network = lenet((3, 32, 32), 10)
+    for changed in (network[:1], network[:2], network[:0], network[2:]):
+        given = network[:2](images) if changed[:1] and isinstance(changed[0], nn.ReLU) else images
+        torch.testing.assert_close(changed(given), nn.Sequential(*changed)(given), rtol=1e-4, atol=1e-5)
+    network.pool1 = nn.AvgPool2d(2)
+    network.relu1 = nn.ReLU(inplace=True)
+    torch.testing.assert_close(network(images), nn.Sequential(*network)(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_that_works_in_place_may_follow():
+    network = lenet((3, 32, 32), 10)
+    network.relu1 = nn.ReLU(inplace=True)
+    network(torch.ones(16, 3, 32, 32)).sum().backward()
+    assert network.conv1.weight.grad is not None

@@ -41,14 +41,20 @@ class LeNet(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return logits_NK of images_NCHW."""
-        first, pool, *rest = self
-        together = None
-        if isinstance(input, Tensor) and isinstance(first, nn.Conv2d) and not pool._forward_hooks and not pool._forward_pre_hooks:
-            together = conv_max_pool(first, input)
-        output: Tensor = pool(first(input)) if together is None else together
-        for layer in rest:
-            output = layer(output)
-        return output
+        together = self._first_two(input)
+        if together is None:
+            logits_NK: Tensor = super().forward(input)  # type: ignore[no-untyped-call]
+            return logits_NK
+        for layer in list(self)[2:]:
+            together = layer(together)
+        return together
+
+    def _first_two(self, input: Tensor) -> Tensor | None:
+        """Return what the first two layers make of images, or None where they are others than `lenet` made, or are not to be taken at once."""
+        if len(self) < 2 or not isinstance(input, Tensor):  # torch.fx passes no tensor
+            return None
+        first, second = self[0], self[1]
+        return conv_max_pool(first, second, input) if type(first) is WideConv2d and type(second) is MaxPool2d else None
 
 
 def lenet(image: tuple[int, int, int], num_classes: int) -> nn.Module:

@@ -1,6 +1,6 @@
 """Max-pooling of 2x2 pixels, on processors in a quarter of PyTorch's time where maps lie one after the other; and a convolution together with it.
 
-Promises: values and gradients of `MaxPool2d` are those of `torch.nn.MaxPool2d(2)`, to the bit, where they are finite; of equal pixels the first in
+Promises: values and gradients of `MaxPool2d` are equal to those of `torch.nn.MaxPool2d(2)` where they are finite; of equal pixels the first in
 reading order gets the gradient. Images laid out channels last, and other devices, are PyTorch's own: it is fast there.
 
 The four pixels of the windows are kept as four maps, one after the other: then all that is computed is of whole vectors of the processor. Which of
@@ -32,8 +32,8 @@ class MaxPool2d(nn.MaxPool2d):
         return pooled_NCHW
 
 
-def conv_max_pool(conv: nn.Conv2d, images_NCHW: Tensor) -> Tensor | None:
-    """Return `MaxPool2d()(conv(images_NCHW))` in less time, or None where this does not serve: call the two then.
+def conv_max_pool(conv: nn.Conv2d, pool: MaxPool2d, images_NCHW: Tensor) -> Tensor | None:
+    """Return `pool(conv(images_NCHW))` in less time, or None where this does not serve: call the two then.
 
     The convolution is computed at every second row and column, for each of the four pixels of a window as channels of their own, from weights that
     are padded to a kernel of one more row and column: half as much again to compute, but four times as many channels. That pays where there are
@@ -41,16 +41,18 @@ def conv_max_pool(conv: nn.Conv2d, images_NCHW: Tensor) -> Tensor | None:
     another order than by `conv` itself.
 
     It serves for images on a processor that lie one after the other, for convolutions of stride 1 without dilation and groups, and only while
-    nobody listens to the convolution by a hook.
+    nobody listens to one of the two by a hook.
     """
     weight = conv.weight
     is_plain = conv.stride == (1, 1) and conv.dilation == (1, 1) and conv.groups == 1 and conv.padding_mode == "zeros"
     if (
         not is_plain
         or isinstance(conv.padding, str)
-        or conv._forward_hooks
-        or conv._forward_pre_hooks
+        or _is_heard(conv)
+        or _is_heard(pool)
         or images_NCHW.device.type != "cpu"
+        or images_NCHW.ndim != 4
+        or images_NCHW.shape[1] != conv.in_channels  # the convolution says what is wrong
         or len(images_NCHW) < FEW_IMAGES
         or any(side + 2 * pad <= of for side, pad, of in zip(images_NCHW.shape[2:], conv.padding, conv.kernel_size, strict=True))
         or not (images_NCHW.is_contiguous() and weight.is_contiguous())
@@ -60,8 +62,15 @@ def conv_max_pool(conv: nn.Conv2d, images_NCHW: Tensor) -> Tensor | None:
     phases = torch.cat([functional.pad(weight, (left, 1 - left, top, 1 - top)) for top in (0, 1) for left in (0, 1)])
     bias = None if conv.bias is None else conv.bias.repeat(4)
     maps_NCHW = functional.conv2d(images_NCHW, phases, bias, stride=2, padding=conv.padding)
-    pooled_NCHW: Tensor = _LargestOfFour.apply(maps_NCHW)  # type: ignore[no-untyped-call]
+    # Images of one channel are contiguous and channels last at once, and their maps may be the latter.
+    pooled_NCHW: Tensor = _LargestOfFour.apply(maps_NCHW.contiguous())  # type: ignore[no-untyped-call]
     return pooled_NCHW
+
+
+def _is_heard(module: nn.Module) -> bool:
+    """Return whether hooks, or a `forward` put onto the module itself, wait for a call of it."""
+    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(own) or "forward" in vars(module) or nn.modules.module._has_any_global_hook()
 
 
 class _Pool(torch.autograd.Function):
@@ -95,22 +104,20 @@ class _LargestOfFour(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps_NCHW: Tensor) -> Tensor:
-        num, channels, height, width = ctx.shape = maps_NCHW.shape
-        of_four = maps_NCHW.detach().view(num, 4, -1)
-        if ctx.needs_input_grad[0]:
-            pooled, *marks = _largest(*of_four.unbind(1))
-            ctx.save_for_backward(*marks)
-        else:
-            pooled = of_four.amax(1)
-        return pooled.view(num, channels // 4, height, width)
+        ctx.shape = maps_NCHW.shape
+        of_four = maps_NCHW.detach().unflatten(1, (4, -1))
+        if not ctx.needs_input_grad[0]:
+            largest_NCHW: Tensor = of_four.amax(1)
+            return largest_NCHW
+        pooled_NCHW, *marks = _largest(*of_four.unbind(1))
+        ctx.save_for_backward(*marks)
+        return pooled_NCHW
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        num = len(gradients[0])
         gradient_NCHW = gradients[0].new_empty(ctx.shape)
-        of_four = gradient_NCHW.view(num, 4, -1).unbind(1)
-        for pixels, values in zip(of_four, _spread(gradients[0].reshape(num, -1), *ctx.saved_tensors), strict=True):
+        for pixels, values in zip(gradient_NCHW.unflatten(1, (4, -1)).unbind(1), _spread(gradients[0], *ctx.saved_tensors), strict=True):
             pixels.copy_(values)
         return gradient_NCHW
 
