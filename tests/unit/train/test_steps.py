@@ -302,7 +302,9 @@ def test_every_size_and_gray(name, side):
 def test_operations_leave_their_images_alone():
     before = images((3, 12, 12))
     copy = before.clone()
-    image_ops.color_jitter(before, [torch.full((40,), 1.5).double()] * 3 + [None], torch.zeros(40, dtype=torch.int64))
+    image_ops.color_jitter(before, [torch.full((40,), factor).double() for factor in (1.5, 1.5, 1.5, 0.1)], torch.zeros(40, dtype=torch.int64))
+    image_ops.rotate(before, torch.full((40,), 30.0).double())
+    image_ops.pad(before, 2, 3, "reflect")
     image_ops.adjust("contrast", before, torch.full((40,), 1.5).double())
     image_ops.grayscale(before)
     image_ops.erase(before, torch.tensor([[0, 0, 5, 5]]).expand(40, -1), [1, 2, 3])
