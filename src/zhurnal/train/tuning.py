@@ -34,6 +34,7 @@ MEASURED, BUSY = "measured", "measured on a busy machine"  # the second is good 
 WORTH = 1e12  # floating-point operations of training from which on a measurement pays: about half a minute of one core
 SECONDS = 2.0  # that a measurement takes, about
 STEP_SECONDS = 0.1  # of a step that is measured: large networks are tried with fewer images
+CODE = 2  # raised when layers or networks of this package become faster: what was measured with those before is measured anew
 BETTER = 0.95  # of the time of the simpler choice: what is gained must be more than noise
 
 
@@ -225,7 +226,7 @@ def _key(settings: Settings, image: tuple[int, ...], device: torch.device, threa
     model = {k: v for k, v in settings.model.model_dump(mode="json").items() if k not in ("init", "weights")}
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     given = [train.batch_size, train.accumulate, train.memory_format, train.num_threads, train.precision]
-    parts = [machine, threads, torch.__version__, model, image, *given]
+    parts = [CODE, machine, threads, torch.__version__, model, image, *given]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 

@@ -65,6 +65,13 @@ def test_a_measurement_tries_all_that_is_open_and_is_kept(tmp_path, always):
     assert set(choose(tmp_path, threads=2, memory_format="channels_last").microseconds) == {"channels_last x1", "channels_last x2"}
 
 
+def test_what_was_measured_with_slower_layers_is_measured_anew(tmp_path, always, monkeypatch):
+    choose(tmp_path)
+    assert choose(tmp_path).why == "known"
+    monkeypatch.setattr(tuning, "CODE", tuning.CODE + 1)
+    assert choose(tmp_path).why == "measured"
+
+
 def test_what_a_busy_machine_measures_is_not_kept(tmp_path, always, monkeypatch):
     monkeypatch.setattr(tuning, "_busy", lambda: True)
     assert choose(tmp_path).why == choose(tmp_path).why == tuning.BUSY
