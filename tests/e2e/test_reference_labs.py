@@ -42,6 +42,15 @@ def test_what_the_reference_says_of_its_best_experiment():
     assert (s["scheduler"]["step_size"], s["scheduler"]["gamma"], s["train"]["epochs"], s["train"]["batch_size"]) == (50, 0.1, 120, 128)
 
 
+def test_what_the_reference_says_of_others():
+    adam = settings("reference-1", "e0039")["optimizer"]  # "at e0038's settings"
+    assert (adam["name"], adam["lr"], adam["weight_decay"]) == ("adam", 0.001, 0.0005)
+    trains = {n: settings("reference-2", n)["train"] for n in Lab(EXAMPLES / "reference-2").names()}
+    batches = {n: train["batch_size"] for n, train in trains.items()}
+    assert batches == {f"e{n:04}": size for n, size in enumerate([128] * 4 + [16, 32, 32, 256, 128, 512] + [2048] * 5, start=1)}
+    assert [train["device"] for train in trains.values()] == ["cpu"] * 6 + ["cuda"] + ["auto"] * 8
+
+
 def test_the_best_from_scratch_was_tried_for_real():
     lab = Lab(EXAMPLES / "reference-1")
     (run,) = lab.runs("e0044")
