@@ -44,7 +44,7 @@ def put(
     for i, acc in enumerate(val_acc):
         own = val_loss[i] if val_loss is not None else 2.3 * (1 - acc)
         rows.append(
-            {"kind": "epoch", "epoch": i + 1, "step": (i + 1) * steps, "lr": lr[i] if lr is not None else settings.optimizer.lr,
+            {"kind": "epoch", "epoch": i + 1, "step": (i + 1) * steps, "lr": float(lr[i]) if lr is not None else settings.optimizer.lr,
              "train_loss": None if own is None else round(own * 0.9, 5), "train_acc": train_acc[i] if train_acc is not None else min(1.0, acc + 0.05),
              "val_loss": own, "val_acc": float(acc), "num_train": num_train, "num_val": num_val}
         )  # fmt: skip

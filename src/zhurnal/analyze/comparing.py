@@ -111,8 +111,8 @@ def _by_images(first: Summary, second: Summary, names: tuple[str, str], smallest
     steady = pairs.steady(gap.of_images, of_epochs, by_images=not gap.caveats)
     told = steady and (lab.known or not gap.dependent)
     size = abs(gap.difference)
-    needed = max(3, seeds.seeds_needed(max(sigma, 1e-6), smallest) or 0) if math.isfinite(sigma) else None
-    advice = f"about {count(needed, 'seed')} each would show a difference of {100 * smallest:g} points" if needed else ""
+    needed = seeds.seeds_needed(max(sigma, 1e-6), smallest) if math.isfinite(sigma) else None
+    advice = f"about {count(max(3, needed), 'seed')} each would show a difference of {100 * smallest:g} points" if needed else ""
     text = _difference_text(names, gap.difference, "one run each")
     caveats = [
         f"chance moves one run by about ±{100 * sigma:.2f} points" + (f" ({_source(gap, of_epochs, lab, sigma)})" if sigma else ""),
@@ -279,7 +279,10 @@ def _records(run: Run, last: int) -> str:
 
 
 def _confounded(found: Observation, first: Summary, second: Summary, told: Sequence[effective.Factor], confounds: Sequence[str]) -> str:
-    size = f"{abs(found.estimate):.2f} points {'above' if found.estimate > 0 else 'below'}" if found.estimate else "level with"
+    if found.estimate is None:
+        return f"{found.sentence.rstrip('.')}; and {told[0].text() if told else 'what was changed'} is confounded with {', '.join(confounds)}."
+    is_level = round(abs(found.estimate), 2) == 0
+    size = "level with" if is_level else f"{abs(found.estimate):.2f} points {'above' if found.estimate > 0 else 'below'}"
     real = found.strength in ("suggestive", *CLAIMED)
     cause = f"{told[0].text()}" if told else "what was changed"
     start = f"{second.name} ends {size} {first.name}" + (", more than noise explains" if real else "")

@@ -18,6 +18,15 @@ NOT_A_CAUSE = frozenset({"train.tta"})
 _DATA_ITSELF = frozenset({"data.transform", "data.normalize"})  # of the settings of data, those that leave the images as they are
 
 
+# Options that mean something only where one of others is switched on, and these: switching it on brings them along.
+_WITHOUT_EFFECT = {
+    "train.mix_probability": ("train.mixup", "train.cutmix"),
+    "train.finetune_fraction": ("train.initial_scale",),
+    "scheduler.warmup_start": ("scheduler.warmup_epochs",),
+}
+_OFF = {"train.initial_scale": 1.0}  # what switches off, where that is not 0
+
+
 @dataclass(frozen=True)
 class Factor:
     """Something that differs between two experiments."""
@@ -61,9 +70,16 @@ def factors(first: Summary, second: Summary) -> list[Factor]:
 def _is_implied(key: str, keys: list[str], changed: set[str], a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Return whether a difference follows from another one that is told."""
     section, _, last = key.partition(".")
+    if key in _WITHOUT_EFFECT and any(k in keys for k in _WITHOUT_EFFECT[key]) and any(_off(key, facts) for facts in (a, b)):
+        return True
     if key == "data.fingerprint":
         return any(k.startswith("data.") and k != key and k not in _DATA_ITSELF for k in keys)
     return section in changed and last != "name" and (key not in a or key not in b or last == "source")
+
+
+def _off(key: str, facts: Mapping[str, Any]) -> bool:
+    """Return whether an option has no effect in an experiment, for what would give it one is switched off."""
+    return all(not facts.get(k) or facts.get(k) == _OFF.get(k, 0) for k in _WITHOUT_EFFECT[key])
 
 
 def other_images(first: Summary, second: Summary) -> bool:

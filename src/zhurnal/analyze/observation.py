@@ -56,7 +56,7 @@ def details(found: Observation) -> str:
         parts.append(text + (f" (95 % interval {' to '.join(_figure(x, found.unit) for x in found.interval or ())})" if known else ""))
     if found.test:
         parts.append(found.test + (f", p {p_text(found.p)}" if found.p is not None else ""))
-    if found.p_holm is not None and found.p is not None and found.p_holm > found.p:
+    if found.p_holm is not None and found.p is not None and p_text(found.p_holm) != p_text(found.p):
         parts.append(f"p {p_text(found.p_holm)} after Holm's correction for the claims of this entry")
     if found.n:
         alike = f"n = {found.n[0]}" + (" each" if len(found.n) > 1 else "")
@@ -87,7 +87,7 @@ def _together(evidence: Sequence[str]) -> str:
 
 def _figure(value: float, unit: str) -> str:
     """Return a number for a person: whole epochs and runs, learning rates with two digits, the rest with two decimals."""
-    form = ".0f" if unit.startswith(("epochs", "runs", "stops")) else ".2g" if unit == "learning rate" else ".2f"
+    form = ".0f" if unit.startswith(("epoch", "run", "stop")) else ".2g" if unit == "learning rate" else ".2f"
     text = format(value, form)
     return text.replace("-", "−") if "e" not in text else text
 

@@ -79,6 +79,8 @@ def write(lab: Lab, names: Sequence[str], *, add: Sequence[str] = (), force: boo
         parts = blocks.insert_under(parts, observed.NAME, heading=observed.HEADING)
     there = {p.name: p for p in parts if isinstance(p, blocks.Block)}
     more = [name for name in there if name in results_of.OPTIONAL and name not in contents]
+    more, kept = _without_those_kept(told, lab, more, there, path.name)
+    overlaps += kept
     results_of.draw(told, lab, more)
     contents |= contents_of(told, lab, more)
     if observed.NAME in there and observed.rests_on_more(there[observed.NAME].body, contents[observed.NAME]):
@@ -88,6 +90,22 @@ def write(lab: Lab, names: Sequence[str], *, add: Sequence[str] = (), force: boo
     changed = pages.write(path, before, blocks.render(updated.parts))
     listed = journal.write(lab, index, force=force)
     return Written(path, changed, overlaps + updated.notes + listed.notes, updated.kept + listed.kept, updated.absent, drawn)
+
+
+def _without_those_kept(
+    told: Sequence[Summary], lab: Lab, names: Sequence[str], there: dict[str, blocks.Block], file: str
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the blocks that can be made, and a note on those left as they stand, where predictions that they were made from are missing."""
+    made = [n for n in names if n != observed.NAME and there[n].body.strip()]
+    missing = results_of.without_predictions(told) if made else []
+    if not missing:
+        return list(names), ()
+    kept = [n for n, text in contents_of(told, lab, made).items() if blocks.difference(there[n], text) is not None]
+    if not kept:
+        return list(names), ()
+    what = f"block{'s' if len(kept) > 1 else ''} {' and '.join(kept)} {'are' if len(kept) > 1 else 'is'} kept as on the page"
+    whose = f"of {summary.names_text(missing)}, which are not here (they are not kept in git)"
+    return [n for n in names if n not in kept], (f"{file}: {what}: made from predictions {whose}",)
 
 
 def contents_of(told: Sequence[Summary], lab: Lab, names: Iterable[str]) -> dict[str, str]:

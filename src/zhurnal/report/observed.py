@@ -4,6 +4,7 @@ The author's own sentences stand beside the block and are not touched. A block t
 it is where these are not at hand: without them less could be said.
 """
 
+import html
 from collections.abc import Sequence
 
 from ..analyze import observations
@@ -15,7 +16,7 @@ from ..store.view import look
 
 NAME = "observations"
 HEADING = "## Observations"
-_BY_IMAGES = ("exact McNemar test on the same", "loss of the same images then")
+_BY_IMAGES = ("exact McNemar test on the same", "t test with the deviation of classes on the same", "loss of the same images then")
 _WITHOUT = "no per-image results here"
 
 
@@ -28,7 +29,7 @@ def block(told: Sequence[Summary], lab: Lab) -> str:
 
 def item(found: Observation) -> str:
     """Return an observation as an item of a list."""
-    evidence = escape_markdown(details(found))
+    evidence = html.escape(details(found), quote=False)  # GitHub reads no Markdown in there
     folded = f"\n  <details><summary>evidence</summary>{evidence}</details>" if evidence else ""
     return f"- **{found.strength}**: {escape_markdown(found.sentence)}{folded}"
 

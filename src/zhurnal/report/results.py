@@ -14,6 +14,7 @@ from ..store.lab import Lab
 from . import observed
 
 NUM_MISTAKES = 12
+_NOT_HERE = "its predictions are not here, or cannot be read (they are not kept in git)."
 
 
 def check(names: Sequence[str]) -> None:
@@ -33,6 +34,17 @@ def read(s: Summary) -> Predictions | None:
     return predictions.read(max(runs, key=lambda r: r.best[1] if r.best else 0.0)) if runs else None
 
 
+def without_predictions(told: Sequence[Summary]) -> list[str]:
+    """Return the experiments that have finished epochs, and whose predictions are not here or cannot be read."""
+    found = []
+    for s in told:
+        try:
+            read(s)
+        except LabError:
+            found.append(s.name)
+    return found
+
+
 def draw(told: Sequence[Summary], lab: Lab, blocks: Iterable[str]) -> None:
     """Draw the figures of blocks into `fig/`, for the experiments whose predictions are here."""
     for kind in (b for b in blocks if b in drawn.KINDS):
@@ -48,8 +60,8 @@ def _each(told: Sequence[Summary], kind: str, make: Callable[[Predictions], str]
     for s in told:
         try:
             found = read(s)
-        except LabError as error:
-            texts.append(f"{s.name}: {escape_markdown(str(error))}")
+        except LabError:
+            texts.append(f"{s.name}: {_NOT_HERE}")
             continue
         if found is None:
             texts.append(f"{s.name}: no epoch was finished.")

@@ -133,3 +133,13 @@ def test_the_command(lab: Lab) -> None:
     options = ["--difference", "1", "--power", "0.9", "--json"]
     told = json.loads(CliRunner().invoke(cli, ["--lab", str(lab.folder), "power", "e0001", "e0002", *options]).output)
     assert (told["difference"], told["chance"], told["deviation"]["low"], told["observed"]["n"]) == (1.0, 0.9, None, [1, 1])
+
+
+@pytest.mark.parametrize(("alpha", "chance"), [(0.001, 0.8), (0.005, 0.9), (1e-6, 0.99)])
+def test_two_seeds_see_only_what_is_huge_where_little_may_be_wrong(alpha, chance):
+    found = seeds.smallest_seen(2, 0.5, alpha=alpha, chance=chance)
+    draws = np.random.default_rng(0)
+    first, second = draws.normal(0, 0.5, (200_000, 2)), draws.normal(found, 0.5, (200_000, 2))
+    t = (second.mean(1) - first.mean(1)) / np.sqrt((first.var(1, ddof=1) + second.var(1, ddof=1)) / 2)
+    critical = math.sqrt(2 / (1 - (1 - alpha) ** 2)) * (1 - alpha)  # the quantile of Student's t with two degrees of freedom, in closed form
+    assert (t > critical).mean() == pytest.approx(chance, abs=0.005)

@@ -211,3 +211,107 @@ def test_every_observation_can_be_told_as_json_and_names_its_experiments(lab):
         assert o.evidence
         assert o.to_dict()["strength"] == o.strength
     assert observations.strongest(found)[0].kind == "failed"
+
+
+def test_a_curve_that_rises_while_the_learning_rate_falls_is_no_promise(lab):
+    t = np.arange(1, 22)
+    curve = np.round(0.30 + 0.005 * t + 0.15 * (1 - np.exp(-t / 5)) + 0.001 * np.sin(7 * t), 4)
+    put(lab, "e0001", 42, curve, lr=np.linspace(0.01, 0.0001, 21))
+    (o,) = said(lab, "not_saturated")
+    assert "was not on a plateau before its 21 epochs ended: its validation accuracy gains 0.62 points an epoch" in o.sentence
+    assert (
+        "over epochs 15 to 21, while the learning rate fell from 0.0031 to 0.0001; so this does not tell what more epochs would bring" in o.sentence
+    )
+    assert o.unit == "points an epoch, epochs 15 to 21"
+
+
+def test_a_smooth_schedule_does_not_begin_another_part_of_the_curve(lab):
+    t = np.arange(1, 31)
+    put(lab, "e0001", 42, np.round(0.66 - 0.5 * np.exp(-t / 3), 4), lr=0.05 * np.concatenate([np.linspace(0.2, 1, 6), np.geomspace(1, 1e-6, 24)]))
+    (o,) = said(lab, "saturates")
+    assert "with the learning rate of epoch" not in o.sentence
+
+
+def test_a_plateau_of_unsteady_epochs_says_how_unsteady(lab):
+    noise = np.random.default_rng(3).standard_normal(60)
+    put(lab, "e0001", 42, np.round(level(0.62, 60) + 0.012 * noise, 4))
+    (o,) = said(lab, "saturates")
+    assert "of its plateau of 62." in o.sentence
+    assert ", apart from single epochs, which vary by ±1." in o.sentence
+
+
+def test_single_runs_that_would_need_thousands_of_seeds_get_no_small_number(lab):
+    lab.new({"optimizer.weight_decay": 0.0005}, parent="e0001")
+    for name in ("e0001", "e0002"):
+        put(lab, name, 42, level(0.50), num_val=100)
+    found = summaries(lab)
+    o = compare_two(found["e0001"], found["e0002"])
+    assert o.strength == "cannot tell"
+    assert "seeds each" not in o.sentence
+
+
+def test_a_chain_over_other_images_or_unfinished_runs_is_not_compared(lab):
+    lab.new({"data.validation": 0.2}, parent="e0001")
+    lab.new({"optimizer.weight_decay": 0.0005}, parent="e0002")
+    for name, acc in (("e0001", 0.8952), ("e0002", 0.9017), ("e0003", 0.9124)):
+        put(lab, name, 42, level(acc))
+    assert not said(lab, "chain")
+
+
+def test_a_chain_whose_end_was_interrupted_is_not_compared(lab):
+    lab.new({"optimizer.weight_decay": 0.0005}, parent="e0001")
+    lab.new({"data.transform": "augment_simple"}, parent="e0002")
+    put(lab, "e0001", 42, level(0.8952))
+    put(lab, "e0002", 42, level(0.9017))
+    put(lab, "e0003", 42, level(0.9124)[:4], status="interrupted")
+    assert not said(lab, "chain")
+
+
+def test_the_best_is_of_those_on_the_same_images(lab):
+    for i, seed in enumerate((1, 2, 3)):
+        lab.new({"data.split_seed": seed}, parent="e0001")
+        put(lab, f"e{i + 2:04d}", 42, level(0.6 + 0.01 * i))
+    put(lab, "e0001", 42, level(0.5))
+    assert not said(lab, "best")  # four experiments, each on images of its own
+
+
+def test_what_a_switch_brings_along_is_no_second_factor(lab):
+    o = pair(lab, {"train.cutmix": 1.0, "train.mix_probability": 0.5}, 0.60, 0.70)
+    assert o.confounded_with == ()
+    lab.new({"train.mix_probability": 1.0}, parent="e0002")
+    put(lab, "e0003", 42, level(0.65))
+    found = summaries(lab)
+    assert "mix_probability" in compare_two(found["e0002"], found["e0003"]).sentence  # where both mix it is one
+
+
+def test_on_unbalanced_classes_the_most_frequent_is_what_chance_is(lab):
+    classes = {"data": {"classes": ["a", "b"]}}
+    home = put(lab, "e0001", 42, level(0.90), num_val=1000, effective=classes)
+    (home / "predictions").mkdir()
+    np.savez(home / "predictions" / "labels.npz", label=(np.arange(1000) >= 900).astype(np.int64), number=np.arange(1000))
+    zeros = np.zeros(1000)
+    np.savez(home / "predictions" / "epoch-00040.npz", predicted=zeros.astype(np.uint8), confidence=zeros.astype(np.float16), loss=zeros)
+    (o,) = said(lab, "chance")
+    assert o.sentence == "e0001 ends at 90.00 %, no better than always naming the most frequent class (90.00 % of the validation images)."
+    assert o.p > 0.9
+    assert "exact binomial test against 90.00 %" in o.test
+
+
+def test_going_on_exactly_is_said_only_where_rows_were_made_twice(lab):
+    steps = 45_000 // 128
+
+    def start(at: int) -> dict:
+        return {"kind": "start", "time": "2026-09-01T10:30:00+00:00", "attempt": 2, "step": at, "epoch": 3}
+
+    def stop(at: int) -> dict:
+        return {"kind": "stop", "time": "2026-09-01T10:20:00+00:00", "status": "interrupted", "step": at, "epoch": 3, "reason": "Ctrl-C"}
+
+    for events, expected in (
+        ([stop(3 * steps), start(3 * steps)], "went on from where it had stopped: no row was made twice"),
+        ([stop(3 * steps), start(2 * steps)], "went on exactly: every row that was made twice came out the same"),
+        ([start(2 * steps)], "went on exactly"),  # killed: it had gone on
+        ([stop(3 * steps), start(3 * steps), start(3 * steps)], "was stopped 2 times and went on exactly"),
+    ):
+        put(lab, "e0001", 42, level(0.6), events=events)
+        (o,) = said(lab, "goes_on")
+        assert expected in o.sentence

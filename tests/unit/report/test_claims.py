@@ -69,7 +69,7 @@ def test_adam_is_worse_than_sgd_is_confounded(lab: Lab) -> None:
     assert found.kind == "unsupported"
     assert found.quote == "adam is worse than sgd."
     assert "confounded with" in found.evidence
-    assert "weight_decay" in found.evidence
+    assert "lr (" in found.evidence
     assert found.strength == "cannot tell"
 
 

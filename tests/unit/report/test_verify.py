@@ -186,6 +186,20 @@ def test_a_block_of_predictions_that_are_not_here_is_noted(lab: Lab) -> None:
     assert only(verify(lab)).text == "block 'classes' was edited by hand"
 
 
+def test_writing_keeps_a_block_of_predictions_that_are_not_here(lab: Lab) -> None:
+    entry.write(lab, ["e0006"], add=["classes"])
+    text = page(lab, "e0006").read_text()
+    (block,) = [p for p in entry.parse_entry(text) if isinstance(p, blocks.Block) and p.name == "classes"]
+    assert str(lab.folder) not in block.body
+    made_elsewhere = "\nOf 500 airplanes 300 are right.\n\n"
+    page(lab, "e0006").write_text(text.replace(block.body, made_elsewhere).replace(block.sha, blocks.digest(made_elsewhere)))
+    for options in ({}, {"add": ["classes"]}, {"force": True}):
+        written = entry.write(lab, ["e0006"], **options)
+        assert made_elsewhere in page(lab, "e0006").read_text()
+        assert "block classes is kept as on the page: made from predictions of e0006, which are not here" in written.notes[0]
+    assert verify(lab).holds
+
+
 # --- links ---
 
 

@@ -268,10 +268,11 @@ def test_observations_are_put_under_their_heading_on_an_older_page(own_lab: Lab)
     assert "<details><summary>evidence</summary>" in after[block:own]
 
 
-def test_a_block_that_rests_on_images_is_kept_where_they_are_missing(own_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["exact McNemar test", "t test with the deviation of classes"])
+def test_a_block_that_rests_on_images_is_kept_where_they_are_missing(how: str, own_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     from zhurnal.report import results
 
-    monkeypatch.setitem(results.OPTIONAL, "observations", lambda told, lab: "- e0003: exact McNemar test on the same 10 images")
+    monkeypatch.setitem(results.OPTIONAL, "observations", lambda told, lab: f"- e0003: {how} on the same 10 images")
     path = entry.write(own_lab, ["e0003"]).path
     assert "observations" in path.read_text()
     entry.write(own_lab, ["e0003"])

@@ -1,13 +1,14 @@
 """What the curves of an experiment show: where accuracy saturates, where validation loss turns, single epochs and steps that stand out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 from ...core.errors import LabError
 from ...core.text import percent, show
 from ...store.runs import Run
 from .. import predictions
+from ..curves import drops
 from ..observation import Observation
 from ..settled import series
 from ..stats import pairs
@@ -30,41 +31,74 @@ def saturates(told: Sequence[Summary], known: Known) -> Iterator[Observation]:
     """Say from which epoch on validation accuracy is near its plateau, or that it was still improving; once for each experiment."""
     for s in told:
         runs = long_enough(s.counted, SHORTEST)
-        found = [(r, *part) for r in runs if (part := _saturation(r, known.smallest / 100)) is not None]
+        found = [part for r in runs if (part := _saturation(r, known.smallest / 100)) is not None]
         if found:
             yield _saturation_text(s, found, known)
 
 
-def _saturation(run: Run, smallest: float) -> tuple[int, float, Saturation] | None:
-    """Return the first epoch of the part with the last learning rate, the margin, and where that part saturates, counted from its beginning.
+@dataclass(frozen=True)
+class _Part:
+    """The part of a run's curve that is looked at."""
 
-    A curve that falls again is fitted up to where it is highest.
+    run: Run
+    start: int  # epochs before it
+    end: int  # the last epoch of it
+    margin: float
+    epoch_noise: float  # deviation of single epochs
+    found: Saturation  # its epochs are counted from the part's beginning
+
+
+def _saturation(run: Run, smallest: float) -> _Part | None:
+    """Return where the part of a run with the last learning rate saturates.
+
+    A new part begins where the learning rate falls in one go, not where a schedule changes it all the time. A curve that falls again is fitted up to
+    where it is highest.
     """
     curve = series(run)
-    start = next((e - 1 for e in reversed(lr_changes(run)) if len(curve) - e + 1 >= SHORTEST), 0)
+    start = next((d.epoch - 1 for d in reversed(drops([run])) if len(curve) - d.epoch + 1 >= SHORTEST), 0)
     part = curve[start:]
     turned = stats.turn(-part)
     if turned is not None and turned.rises and turned.rise > smallest and turned.epoch >= SHORTEST:
         part = part[: turned.epoch]
-    margin = max(smallest, 2 * stats.noise(part[len(part) // 4 :]) / 5**0.5)
+    noise = stats.noise(part[len(part) // 4 :])
+    margin = max(smallest, 2 * noise / 5**0.5)
     found = saturation(part, margin)
-    return None if found is None else (start, margin, found)
+    return None if found is None else _Part(run, start, start + len(part), margin, noise, found)
 
 
-def _saturation_text(s: Summary, found: Sequence[tuple[Run, int, float, Saturation]], known: Known) -> Observation:
-    runs = [f[0] for f in found]
-    margin = max(f[2] for f in found)
+def _meanwhile(part: _Part) -> str:
+    """Return what else changed while the slope was measured, which may be what moved the curve: the learning rate, the size of images."""
+    run, first = part.run, part.end - part.found.window + 1
+    lr = series(run, "lr")[first - 1 : part.end]
+    told = []
+    if lr[0] > 0 and lr[-1] < lr[0] / 2:
+        told.append(f"the learning rate fell from {show(float(f'{lr[0]:.2g}'))} to {show(float(f'{lr[-1]:.2g}'))}")
+    train = run.effective.get("settings", {}).get("train", {})
+    if train.get("initial_scale", 1) < 1 and first - 1 < train["epochs"] * (1 - train["finetune_fraction"]):
+        told.append("images grew")
+    return " and ".join(told)
+
+
+def _saturation_text(s: Summary, parts: Sequence[_Part], known: Known) -> Observation:
+    runs, found = [p.run for p in parts], [p.found for p in parts]
+    margin = max(p.margin for p in parts)
     length = min(r.num_epochs for r in runs)
-    start = found[0][1]
+    start = parts[0].start
     since = f"with the learning rate of epoch {start + 1} and later, " if start else ""
     base = Observation("not_saturated", "", "cannot tell", (s.name,), n=(len(runs),), test="fitted curve", evidence=places(runs))
-    if not all(f[3].reached for f in found):
-        slope = fmean(f[3].slope[0] for f in found)
-        still = any(f[3].slope[1] > known.smallest / 100 / length for f in found)
+    if not all(f.reached for f in found):
+        slope = fmean(f.slope[0] for f in found)
+        still = any(f.slope[1] > known.smallest / 100 / length for f in found)
         if still:
-            gain = f"its validation accuracy still gains {100 * slope:.2f} points an epoch at the end"
+            over = f"epochs {parts[0].end - found[0].window + 1} to {parts[0].end}"
+            gain = f"its validation accuracy gains {100 * slope:.2f} points an epoch over {over}"
             text = f"{s.name} has not yet saturated in {length} epochs: {since}{gain}."
-            low, high = min(f[3].slope[1] for f in found), max(f[3].slope[2] for f in found)
+            if meanwhile := _meanwhile(parts[0]):
+                text = (
+                    f"{s.name} was not on a plateau before its {length} epochs ended: {since}{gain}, while {meanwhile}; so this does not tell what "
+                )
+                text += "more epochs would bring."
+            low, high = min(f.slope[1] for f in found), max(f.slope[2] for f in found)
             test = "slope with an error for neighbouring epochs that are alike (Newey and West 1987)"
             return replace(
                 base,
@@ -72,18 +106,20 @@ def _saturation_text(s: Summary, found: Sequence[tuple[Run, int, float, Saturati
                 strength="observed",
                 estimate=100 * slope,
                 interval=(100 * low, 100 * high),
-                unit="points an epoch, last third",
+                unit=f"points an epoch, {over}",
                 test=test,
             )
         text = f"Whether {s.name} has saturated in {length} epochs cannot be told: {since}its curve comes near a plateau too late to see one."
         return replace(base, sentence=text)
-    epochs = [f[1] + f[3].epoch for f in found]
-    plateau = fmean(f[3].plateau for f in found)
-    low, high = min(f[1] + f[3].low for f in found), max(f[1] + f[3].high for f in found)
+    epochs = [p.start + p.found.epoch for p in parts]
+    plateau = fmean(f.plateau for f in found)
+    low, high = min(p.start + p.found.low for p in parts), max(p.start + p.found.high for p in parts)
     several = f" (median of {len(runs)} seeds, {min(epochs):.0f} to {max(epochs):.0f})" if len(runs) > 1 else ""
     text = f"{s.name} saturates around epoch {max(1, round(median(epochs)))}{several}: {since}from there its validation accuracy is within "
-    text += f"{100 * margin:.1f} points of its plateau of {percent(plateau, 1)} %."
-    forms = list(dict.fromkeys(f[3].form for f in found))
+    single = max(p.epoch_noise for p in parts)
+    apart = f", apart from single epochs, which vary by ±{100 * single:.1f}" if 2 * single > margin else ""
+    text += f"{100 * margin:.1f} points of its plateau of {percent(plateau, 1)} %{apart}."
+    forms = list(dict.fromkeys(f.form for f in found))
     interval = (low, min(high, float(length))) if set(forms) <= set(FORMS) else None
     how = ", interval by a block bootstrap of what the fit leaves and by all curves that fit hardly worse" if interval else ""
     return replace(

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from ...core.text import count, percent
 from ..comparing import compare_two, difference
-from ..effective import factors
+from ..effective import factors, other_images
 from ..observation import Observation, Strength
-from ..settled import family, mean_settled, noise_of, settled_all
+from ..settled import family, mean_settled, noise_of, settled_all, unit
 from ..stats.pairs import Z95, binomial_noise
 from ..stats.seeds import Noise, pool
 from ..stats.several import expected_maximum
@@ -50,7 +50,8 @@ def _repetition(first: Summary, second: Summary, known: Known, lab: Noise) -> Ob
     for a, b in shared:
         rows = [[{k: r.get(k) for k in ("epoch", "train_loss", "val_loss", "val_acc")} for r in run.epochs] for run in (a, b)]
         if rows[0] == rows[1] and rows[0]:
-            text = f"{second.name} repeats {first.name} exactly: all {count(len(rows[0]), 'epoch')} came out the same."
+            all_of_them = f"all {len(rows[0])} epochs" if len(rows[0]) > 1 else "its one epoch"
+            text = f"{second.name} repeats {first.name} exactly: {all_of_them} came out the same."
             return Observation(
                 "consistent", text, "equivalent", (first.name, second.name), 0.0, (0.0, 0.0), "points of validation accuracy", (1, 1),
                 "comparison of losses and accuracies of every epoch", evidence=places([a, b]),
@@ -73,7 +74,9 @@ def chain(told: Sequence[Summary], known: Known) -> Iterator[Observation]:
             continue
         first = steps[-1]
         what = factors(first, last)
-        if len(what) < 2 or any("images" in f.word for f in what):
+        if len(what) < 2 or other_images(first, last) or any("images" in f.word for f in what):
+            continue
+        if not all(r.finished for s in (first, last) for r in s.counted):
             continue
         lab = noise_of((*known.others, *told), last, without=(first.name, last.name))
         found = difference(first, last, (first.name, last.name), smallest=known.smallest, lab=lab)
@@ -98,6 +101,10 @@ def best(told: Sequence[Summary], known: Known) -> Iterator[Observation]:
     if len(like) < 3 or ranked[0].name not in {s.name for s in told}:
         return
     winner = ranked[0]
+    like = [s for s in like if not other_images(s, winner)]
+    ranked = [s for s in ranked if not other_images(s, winner)]
+    if len(like) < 3:
+        return
     accuracy, n = mean_settled(winner), len(winner.counted)
     lab = noise_of(like, winner)
     num = int(winner.counted[0].last.get("num_val") or 0)
@@ -131,7 +138,7 @@ def spread(told: Sequence[Summary], known: Known) -> Iterator[Observation]:
             continue
         own = pool([values])
         lab = noise_of((*known.others, *told), s, without=(s.name,))
-        text = f"The {len(values)} seeds of {s.name} differ by ±{100 * own.sd:.2f} points"
+        text = f"The {len(values)} seeds of {s.name} differ by ±{100 * own.sd:.2f} points ({unit(s)})"
         strength: Strength = "observed"
         p, test = None, ""
         if lab.known:

@@ -1,9 +1,11 @@
 """What can be said of one experiment by itself: it failed, is no better than guessing, memorises its images, went on exactly, how long it takes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from ...core.errors import LabError
+from ...core.records import Row
 from ...core.text import count, duration, percent
 from ...store.record import read
 from ...store.runs import Run
@@ -56,20 +58,28 @@ def chance(told: Sequence[Summary], known: Known) -> Iterator[Observation]:
         if classes < 2 or not runs:
             continue
         accuracy, num = fmean(float(series(r)[-1]) for r in runs), int(runs[0].last["num_val"])
-        guess = _most_frequent(runs[0]) or 1 / classes
+        most = _most_frequent(runs[0])
+        guess = most or 1 / classes
         low, high = wilson(round(accuracy * num), num)
         if low > guess:
             continue
-        p = _binomial_p(round(accuracy * num), num, 1 / classes)
         worse = high < 1 / classes
-        text = f"{s.name} ends at {percent(accuracy)} %, {'worse' if worse else 'no better'} than guessing one of {classes} classes."
-        word = "the interval holds the share of the most frequent class"
+        by_one = not worse and low > 1 / classes  # better than guessing among all, no better than always naming one
+        p = _binomial_p(round(accuracy * num), num, guess if by_one else 1 / classes)
+        what, against = f"guessing one of {classes} classes", f"1/{classes}"
+        if by_one:
+            against = f"{percent(guess)} %"
+            what = f"always naming the most frequent class ({percent(guess)} % of the validation images)"
+        text = f"{s.name} ends at {percent(accuracy)} %, {'worse' if worse else 'no better'} than {what}."
+        word = f"the interval holds the share of {'the most frequent class' if most else 'each class'}"
         if worse:
             word = "a network that is reliably worse than chance has a fault in labels or training, not bad luck"
+        elif not most:
+            word += "; no per-image results here, so classes are taken as equally frequent"
         strength: Strength = "observed" if not worse else "suggestive" if len(runs) < 3 else "supported"
         yield Observation(
             "chance", text, strength, (s.name,), 100 * accuracy, (100 * low, 100 * high), "% validation accuracy", (len(runs),),
-            f"exact binomial test against 1/{classes}, interval of Wilson", p, None, places(runs, "last epoch"), (word,),
+            f"exact binomial test against {against}, interval of Wilson", p, None, places(runs, "last epoch"), (word,),
         )  # fmt: skip
 
 
@@ -118,22 +128,38 @@ def goes_on(told: Sequence[Summary], known: Known) -> Iterator[Observation]:
     before = {s.name: s for s in (*known.others, *told)}
     for s in told:
         for run in s.counted:
-            starts = [e for e in read(run.folder / "events.jsonl")[0] if e["kind"] == "start"]
-            inexact = [w for w in run.warnings if "resume is not exact" in w]
+            events = read(run.folder / "events.jsonl")[0]
+            starts = [e for e in events if e["kind"] == "start"]
             if len(starts) > 1:
-                text = f"{s.name} was stopped {'once' if len(starts) == 2 else f'{len(starts) - 1} times'} and went on"
-                text += (
-                    " exactly: every row that was made twice came out the same."
-                    if not inexact
-                    else ", but not exactly: rows that were made twice differ."
-                )
+                whose = f"{s.name}" + (f" (seed {run.seed})" if len(s.counted) > 1 else "")
+                text = f"{whose} was stopped {'once' if len(starts) == 2 else f'{len(starts) - 1} times'} and went on"
+                test = "comparison of rows made twice, to the byte"
+                if any("resume is not exact" in w for w in run.warnings):
+                    text += ", but not exactly: rows that were made twice differ."
+                elif _made_twice(events):
+                    text += " exactly: every row that was made twice came out the same."
+                else:
+                    text, test = f"{text} from where it had stopped: no row was made twice, so none shows whether it went on exactly.", ""
                 yield Observation(
-                    "goes_on", text, "observed", (s.name,), float(len(starts) - 1), None, "stops", (1,), "comparison of rows made twice, to the byte",
+                    "goes_on", text, "observed", (s.name,), float(len(starts) - 1), None, "stop" if len(starts) == 2 else "stops", (1,), test,
                     evidence=places([run], "record and events"),
                 )  # fmt: skip
         source = before.get(s.experiment.continues or "")
         if source is not None and s.counted and source.counted:
             yield from _continued(s, source)
+
+
+def _made_twice(events: Sequence[Row]) -> bool:
+    """Return whether an attempt began before the step at which the one before it had ended. One that was killed had gone on, nobody knows how far."""
+    ended = -math.inf
+    for event in events:
+        if event["kind"] == "start":
+            if event.get("step", 0) < ended:
+                return True
+            ended = math.inf
+        elif event["kind"] == "stop":
+            ended = float(event.get("step", 0))
+    return False
 
 
 def _continued(s: Summary, source: Summary) -> Iterator[Observation]:

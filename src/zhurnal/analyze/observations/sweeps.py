@@ -52,8 +52,9 @@ def _rates(members: Sequence[Summary], told: Sequence[Summary], known: Known) ->
     accuracies = [mean_settled(s) for s in members]
     at = max(range(len(members)), key=lambda i: accuracies[i])
     best, n = members[at], min(len(s.counted) for s in members)
-    lab = noise_of((*known.others, *told), best)
-    gaps = [difference(best, s, (best.name, s.name), smallest=known.smallest, lab=lab) for s in members]
+    everything = (*known.others, *told)
+    labs = [noise_of(everything, best, without=(best.name, s.name)) for s in members]
+    gaps = [difference(best, s, (best.name, s.name), smallest=known.smallest, lab=lab) for s, lab in zip(members, labs, strict=True)]
     # a claim against one of several others: Bonferroni
     told_apart = [
         i != at and g.estimate is not None and g.estimate < 0 and g.p is not None and g.p * (len(members) - 1) < 0.05
@@ -77,7 +78,11 @@ def _rates(members: Sequence[Summary], told: Sequence[Summary], known: Known) ->
     else:
         strength = "supported" if n >= 3 else "suggestive"
         text += ". Smaller and larger ones do worse"
-        if len(rates) >= FEWEST_RATES and span >= 10 and (vertex := _vertex(rates, accuracies, at, [g.interval for g in gaps])) is not None:
+        if (
+            len(rates) >= FEWEST_RATES
+            and span >= 10
+            and (vertex := _vertex(rates, accuracies, at, [g.interval for i, g in enumerate(gaps) if i != at])) is not None
+        ):
             estimate, interval = vertex[0], (vertex[1], vertex[2])
             text += f", and a parabola puts the best near {vertex[0]:.2g}"
         text += "."

@@ -44,7 +44,8 @@ class Saturation:
     plateau: float
     form: str  # what was fitted
     reached: bool  # false: still improving when it ended, or its plateau was not seen for long enough
-    slope: tuple[float, float, float]  # of the last third, per epoch, with its 95 % interval
+    slope: tuple[float, float, float]  # over the last epochs, per epoch, with its 95 % interval
+    window: int  # how many epochs these are: a third, at least seven
 
 
 def saturation(curve_T: Floats, margin: float) -> Saturation | None:
@@ -52,18 +53,18 @@ def saturation(curve_T: Floats, margin: float) -> Saturation | None:
     length = len(curve_T)
     if length < SHORTEST or not np.isfinite(curve_T).all():
         return None
-    third = curve_T[-max(7, length // 3) :]
-    slope, se, df = hac_slope(third)
+    window = max(7, length // 3)
+    slope, se, df = hac_slope(curve_T[-window:])
     from scipy.special import stdtrit
 
     half = float(stdtrit(df, 0.975)) * se
     still = slope - half > margin / length
     _, all_se, _ = hac_slope(curve_T[2:])
     if abs(curve_T[-length // 3 :].mean() - curve_T[2 : 2 + length // 3].mean()) + 2 * all_se * length / 3 < margin:
-        return _by_last(curve_T, margin, still, (slope, slope - half, slope + half), "level from its third epoch on")
+        return _by_last(curve_T, margin, still, (slope, slope - half, slope + half), window, "level from its third epoch on")
     fit = _fit(curve_T, margin)
     if fit is None:
-        return _by_last(curve_T, margin, still, (slope, slope - half, slope + half))
+        return _by_last(curve_T, margin, still, (slope, slope - half, slope + half), window)
     start, epoch, plateau, form, fitted, rest = fit
     drawn_BT = fitted + _resampled(rest * math.sqrt(len(rest) / (len(rest) - 3)))
     curves = _curves(len(rest), start)
@@ -72,7 +73,7 @@ def saturation(curve_T: Floats, margin: float) -> Saturation | None:
     others = curves.hardly_worse(curve_T[start:], margin)
     low, high = min(low, *others), max(high, *others)
     reached = not still and epoch <= LATE * length and high <= length
-    return Saturation(epoch, min(low, epoch), max(high, epoch), plateau, form, reached, (slope, slope - half, slope + half))
+    return Saturation(epoch, min(low, epoch), max(high, epoch), plateau, form, reached, (slope, slope - half, slope + half), window)
 
 
 def _fit(curve_T: Floats, margin: float) -> tuple[int, float, float, str, Floats, Floats] | None:
@@ -104,9 +105,14 @@ def _fit(curve_T: Floats, margin: float) -> tuple[int, float, float, str, Floats
 
 
 def _by_last(
-    curve_T: Floats, margin: float, still: bool, slope: tuple[float, float, float], form: str = "no curve fits; median of the last epochs"
+    curve_T: Floats,
+    margin: float,
+    still: bool,
+    slope: tuple[float, float, float],
+    window: int,
+    form: str = "no curve fits; median of the last epochs",
 ) -> Saturation:
-    """Return the first epoch from which a median of three stays near the median of the last eight: where no curve fits."""
+    """Return, where no curve fits, the first epoch in which a median of three comes near the median of the last eight; later ones may leave it."""
     plateau = float(np.median(curve_T[-8:]))
     smooth_T = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(curve_T, 1, mode="edge"), 3), axis=1)
     near = smooth_T >= plateau - margin
@@ -114,7 +120,7 @@ def _by_last(
     below = np.flatnonzero(~near)
     last_below = float(below[-1]) + 2 if len(below) else 1.0
     reached = not still and last_below <= LATE * len(curve_T)
-    return Saturation(epoch, epoch, max(epoch, min(last_below, len(curve_T))), plateau, form, reached, slope)
+    return Saturation(epoch, epoch, max(epoch, min(last_below, len(curve_T))), plateau, form, reached, slope, window)
 
 
 def _resampled(rest_T: Floats) -> Floats:

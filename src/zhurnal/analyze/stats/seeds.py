@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 from statistics import correlation, fmean, variance
 
+from ...core.text import count
+
 MOST_PERMUTATIONS = 20_000
 
 
@@ -127,7 +129,8 @@ def _moderated(first: Sequence[float], second: Sequence[float], lab: Noise) -> D
     prior = min(lab.df, SHRINK_DF)
     own_squares = own.df * own.sd**2 if own.known else 0.0
     sd = math.sqrt((prior * lab.sd**2 + own_squares) / (prior + own.df))
-    method = f"t test with the deviation of the lab's seeds ({len(lab.experiments)} other experiments with several seeds) and of these"
+    others = count(len(lab.experiments), "other experiment")
+    method = f"t test with the deviation of the lab's seeds ({others} with several seeds) and of these"
     return Difference(estimate, sd * share, prior + own.df, method)
 
 
@@ -190,7 +193,7 @@ def probability_of_better(first: Sequence[float], second: Sequence[float]) -> tu
 
 def power(n: int, sd: float, difference: float, alpha: float = 0.05) -> float:
     """Return the chance that a two-sided t test of n against n seeds sees a true difference."""
-    from scipy.special import nctdtr, stdtrit
+    from scipy.special import gammainc, nctdtr, stdtrit
 
     if n < 2:
         return 0.0
@@ -198,8 +201,8 @@ def power(n: int, sd: float, difference: float, alpha: float = 0.05) -> float:
         return 1.0 if difference else alpha
     df, shift = 2 * (n - 1), abs(difference) / sd * math.sqrt(n / 2)
     critical = float(stdtrit(df, 1 - alpha / 2))
-    if shift > 30:  # nothing is in doubt there, and scipy's distribution ends
-        return 1.0
+    if shift > 30:  # scipy's distribution ends there; what is left in doubt is the deviation that the test estimates, a matter of chi-squared
+        return float(gammainc(df / 2, df / 2 * (shift / critical) ** 2))
     other_side = float(nctdtr(df, shift, -critical)) if shift < 5 else 0.0  # scipy gives NaN where it is next to nothing
     return 1.0 - float(nctdtr(df, shift, critical)) + other_side
 
@@ -229,4 +232,7 @@ def smallest_seen(n: int, sd: float, *, alpha: float = 0.05, chance: float = 0.8
 
     if n < 2 or sd == 0:
         return math.inf if n < 2 else 0.0
-    return float(brentq(lambda d: power(n, sd, d, alpha) - chance, 0.0, 20 * sd, xtol=1e-6 * sd))
+    most = 20 * sd
+    while power(n, sd, most, alpha) < chance:
+        most *= 2
+    return float(brentq(lambda d: power(n, sd, d, alpha) - chance, 0.0, most, xtol=1e-6 * sd))
