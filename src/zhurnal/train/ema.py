@@ -24,7 +24,10 @@ class Ema:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Follow `model` after optimizer step number `step`, counted from 1."""
-        own, new = list(self.model.state_dict().values()), list(model.state_dict().values())
+        pairs: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # weights that have several names once
+        for value, other in zip(self.model.state_dict(keep_vars=True).values(), model.state_dict(keep_vars=True).values(), strict=True):
+            pairs.setdefault(id(value), (value, other))
+        own, new = [value for value, _ in pairs.values()], [other for _, other in pairs.values()]
         floating = [i for i, value in enumerate(own) if value.is_floating_point()]
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_([own[i] for i in floating], [new[i] for i in floating], weight)

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from ..core.errors import SettingsError
-from ..core.settings import Model
+from ..core.settings import Model, Settings
 from ..core.text import did_you_mean, list_names
+from . import groups
 
 _RANGE = re.compile(r"(?P<base>.*?)(?P<first>\d+)-(?P<last>\d+)")
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
@@ -65,17 +66,18 @@ def is_frozen(settings: Model, done: int) -> bool:
     return settings.freeze != "none" and (settings.unfreeze_epoch is None or done + 1 < settings.unfreeze_epoch)
 
 
-def follow(settings: Model, model: nn.Module, optimizer: torch.optim.Optimizer, names: Iterable[str], done: int) -> bool:
+def follow(settings: Settings, model: nn.Module, optimizer: torch.optim.Optimizer, names: Iterable[str], done: int) -> bool:
     """Unfreeze what `freeze` named, once `done` whole epochs are enough, and let the optimizer train it; return whether that happened now.
 
     It may be called at any time and any number of times. A run calls it when it has counted an epoch, before it saves, and before it restores a
     checkpoint of which it knows `done`: so the optimizer has the groups that the checkpoint's has.
     """
     held = [name for name in names if not model.get_parameter(name).requires_grad]
-    if not held or is_frozen(settings, done):
+    if not held or is_frozen(settings.model, done):
         return False
     unfreeze(model, held)
-    join(optimizer, [model.get_parameter(name) for name in held])
+    for group in groups.of(settings.optimizer, model, held):
+        join(optimizer, group.pop("params"), **group)
     return True
 
 

@@ -6,7 +6,7 @@ parameters again; without any of the settings there is one group, of all paramet
 A group tells in `lr_from` which setting its learning rate comes from (`lr`, `head_lr` or `other_lr`), and in `name` which weights it holds.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import Parameter
 
 from ..core.errors import RunError
-from ..core.settings import GroupedOptimizer, Muon
+from ..core.settings import GroupedOptimizer, Muon, Optimizer
 
 HEADS = ("fc", "head", "classifier")
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
@@ -74,8 +74,22 @@ def _children(module: nn.Module) -> Iterator[nn.Module]:
             yield child
 
 
-def make(optimizer: GroupedOptimizer, module: nn.Module) -> list[Group]:
-    """Return the parameters of `module` that want a gradient, as groups for a torch.optim.Optimizer.
+def is_grouped(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer's settings tell weights apart."""
+    if not isinstance(optimizer, GroupedOptimizer):
+        return False
+    return isinstance(optimizer, Muon) or optimizer.no_decay != "none" or optimizer.head_lr is not None or optimizer.layer_decay is not None
+
+
+def of(optimizer: Optimizer, module: nn.Module, names: Collection[str]) -> list[Group]:
+    """Return the parameters `names`, which an optimizer is to train from now on too, in the groups that it would have had them in from the start."""
+    if isinstance(optimizer, GroupedOptimizer) and is_grouped(optimizer):
+        return make(optimizer, module, only=names)
+    return [{"params": [module.get_parameter(name) for name in names]}]
+
+
+def make(optimizer: GroupedOptimizer, module: nn.Module, *, only: Collection[str] | None = None) -> list[Group]:
+    """Return the parameters of `module` that want a gradient, of them `only` those of these names, as groups for a torch.optim.Optimizer.
 
     `no_decay: norm_bias` sets weight decay to 0 for biases, normalization layers, and whatever else has one dimension, as timm does. `layer_decay` d
     gives the layer n below the head d^n of the learning rate: Clark, Luong, Le and Manning 2020 (ELECTRA), appendix A; Bao, Dong, Piao and Wei
@@ -93,7 +107,7 @@ def make(optimizer: GroupedOptimizer, module: nn.Module) -> list[Group]:
     place = _places(optimizer, module, head)
     groups: dict[_Place, list[Parameter]] = {}
     for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and (only is None or name in only):
             groups.setdefault(place(name, parameter), []).append(parameter)
     order = sorted(groups, key=lambda p: (p.other, p.head and optimizer.head_lr is not None, p.depth, p.head, p.no_decay))
     return [_group(optimizer, p, groups[p]) for p in order]

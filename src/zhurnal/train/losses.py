@@ -93,6 +93,12 @@ def make_loss(
 def _own_loss(own: Own, options: dict[str, Any]) -> Loss:
     if isinstance(own.function, type):
         function = call_own(own, "loss", options)
+        held = [name for name, p in function.named_parameters() if p.requires_grad] if isinstance(function, nn.Module) else []
+        if held:
+            raise RunError(
+                f"loss {own.spec} has parameters of its own that want a gradient ({', '.join(held[:4])}), which nothing trains or saves: make them "
+                "part of the model, or constants (requires_grad=False)"
+            )
     else:
         check_arguments(own, "loss", [*options], num_given=2)
         function = partial(own.function, **options)

@@ -35,7 +35,7 @@ class Muon(Optimizer):
     """Muon for groups with `rule: muon`, SGD with Nesterov momentum or AdamW for those with `rule: sgd` or `rule: adamw`.
 
     Args:
-        params: parameters, or groups of them. What has no rule gets muon where it has two dimensions or more, else `other`.
+        params: parameters, or groups of them. What has no rule gets muon where it has two dimensions or more, else `other`; a group has one rule.
         lr: of the muon groups: the size of a step in each direction of a weight's matrix (its singular values are about lr).
         momentum: of the muon groups.
         nesterov: of the muon groups: look one step ahead.
@@ -53,19 +53,32 @@ class Muon(Optimizer):
     ) -> None:  # fmt: skip
         given = list(params)
         if given and not isinstance(given[0], dict):
-            given = [
-                {"params": [p for p in given if p.ndim >= 2], "rule": "muon"},
-                {"params": [p for p in given if p.ndim < 2], "rule": other, "lr": other_lr},
-            ]
+            given = [{"params": [p for p in given if p.ndim >= 2]}, {"params": [p for p in given if p.ndim < 2]}]
         matrix: dict[str, Any] = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps, "renormalize": renormalize}
         rest: dict[str, Any] = {"momentum": other_momentum, "nesterov": True}
         if other == "adamw":
             rest = {"betas": (other_momentum, 0.95), "eps": 1e-10}
-        groups = [{**(matrix if group["rule"] == "muon" else rest), **group} for group in given if group["params"]]
-        for group in groups:
-            if group["rule"] == "muon" and renormalize:
-                group["weight_decay"] = 0.0
-        super().__init__(groups, {"lr": lr, "weight_decay": weight_decay})
+        self._options: dict[str, dict[str, Any]] = {"muon": matrix, other: rest}
+        self._other = other, other_lr
+        super().__init__([group for group in given if group["params"]], {"lr": lr, "weight_decay": weight_decay})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, with the options of its rule where it does not bring them."""
+        group = dict(param_group)
+        group["params"] = parameters = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        if "rule" not in group:
+            is_matrix = all(p.ndim >= 2 for p in parameters)
+            group["rule"] = "muon" if is_matrix else self._other[0]
+            if not is_matrix:
+                group.setdefault("lr", self._other[1])
+        group = self._options[group["rule"]] | group
+        if group["rule"] == "muon" and group["renormalize"]:
+            group["weight_decay"] = 0.0
+        super().add_param_group(group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of."""
+        return {**super().__getstate__(), "_options": self._options, "_other": self._other}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

@@ -139,8 +139,7 @@ def make_optimizer(optimizer: settings.Optimizer, module: nn.Module, base: Path)
         raise RunError("the model has no parameter to train, must have at least one with requires_grad: check what model.name freezes")
     options = optimizer.options()
     if isinstance(optimizer, settings.GroupedOptimizer):
-        grouped = optimizer.no_decay != "none" or optimizer.head_lr is not None or optimizer.layer_decay is not None
-        if grouped or isinstance(optimizer, settings.Muon):
+        if groups.is_grouped(optimizer):
             parameters = groups.make(optimizer, module)
         if isinstance(optimizer, settings.TimmOptimizer):
             return _timm(optimizer.name, parameters, options)

@@ -101,7 +101,7 @@ def run(
             files.make_folder(home / folder)
         saved, problems = state.latest(home / "checkpoints", parts.model)
         if saved:
-            follow(experiment.settings.model, parts.model, parts.optimizer, parts.frozen, saved["position"]["epoch"])
+            follow(experiment.settings, parts.model, parts.optimizer, parts.frozen, saved["position"]["epoch"])
         position = state.restore(saved, parts.model, parts.optimizer, parts.ema) if saved else Position()
         tuning.lay_out_state(parts.optimizer)
         problems += state.check_best(home / "checkpoints", position)
@@ -163,8 +163,16 @@ def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Pos
     if isinstance(error, KeyboardInterrupt):
         return error, "interrupted"
     if isinstance(error, ValueError) and "Expected more than 1 value per channel" in str(error):
+        if (num_parts := experiment.settings.train.accumulate) > 1:
+            text = f"batch norm cannot train on one image, and some part of a batch has one ({len(parts.data.train)} training images in batches of "
+            text += f"{parts.feed.batch_size}, each in {num_parts} parts): use another train.batch_size, fewer parts (train.accumulate)"
+            return RunError(f"{text}, or train.drop_last=true where it is the last batch"), "failed"
         text = f"batch norm cannot train on a batch of one image, and the last batch of an epoch has one ({len(parts.data.train)} training images "
         return RunError(f"{text}in batches of {parts.feed.batch_size}): use train.drop_last=true or another train.batch_size"), "failed"
+    if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)):
+        num_parts, what = experiment.settings.train.accumulate, str(error).splitlines()[0]
+        text = f"there is not enough memory for a training step on {parts.feed.batch_size} images ({what}): let it be computed in more parts"
+        return RunError(f"{text}, such as train.accumulate={2 * num_parts}, in a new experiment, or take a smaller train.batch_size"), "failed"
     if isinstance(error, Exception) and not isinstance(error, ZhurnalError):
         for source in parts.sources.values():
             if any(Path(frame.filename) in source.files for frame in traceback.extract_tb(error.__traceback__)):
@@ -193,6 +201,10 @@ def _open(
                 f"{', '.join(changed)} changed since the run of {experiment.name} began: put it back (a copy is in {log.home / 'sources'}), "
                 "or make a new experiment"
             )
+        for key in ("num_threads", "memory_format"):
+            wanted, had = getattr(experiment.settings.train, key), before.get(key)
+            if had is not None and wanted not in (0, "auto", had):
+                log.watcher.note(f"train.{key} is {wanted} now, but this run goes on with {had}, as it began: else its results would not be the same")
     machine = setup.environment(parts.device)
     starts = [r for r in read_record(log.home / "events.jsonl")[0] if r["kind"] == "start"]
     log.event("start", attempt=len(starts) + 1, step=position.step, epoch=position.epoch, **machine)
@@ -283,7 +295,7 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
         except Interrupted:
             save(PATIENCE)
             raise
-        if follow(experiment.settings.model, model, optimizer, parts.frozen, at.epoch):
+        if follow(experiment.settings, model, optimizer, parts.frozen, at.epoch):
             log.warn(f"unfrozen from epoch {at.epoch + 1} on: model.freeze={experiment.settings.model.freeze}")
         is_last = at.epoch == settings.epochs or _stops_early(settings, at)
         if is_last or saver.due(at_epoch_end=True):
@@ -293,7 +305,9 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
 
 def _stops_early(settings: Train, at: Position) -> bool:
     """Return whether validation accuracy has not risen for as many epochs as the settings allow."""
-    return settings.early_stopping is not None and at.batch == 0 and at.epoch - at.best_epoch >= settings.early_stopping
+    if settings.early_stopping is None or at.batch or not at.best_epoch:  # none: not begun, or its weights were lost and others are looked for
+        return False
+    return at.epoch - at.best_epoch >= settings.early_stopping
 
 
 def _set_lr(experiment: Experiment, parts: Parts, at: Position, epochs: int) -> float:

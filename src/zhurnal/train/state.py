@@ -55,12 +55,13 @@ def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.op
     Raises:
         OSError: the disk is full or gone; the earlier checkpoints are as they were.
     """
+    device = next(model.parameters()).device
     state = {
         "position": asdict(position),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "ema": ema.model.state_dict() if ema else None,
-        "generators": [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [])],
+        "generators": [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])],
     }
     path = folder / f"state-{position.step:08d}-{position.epoch:05d}.pt"
     folder.mkdir(exist_ok=True)
@@ -148,8 +149,10 @@ def restore(state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.O
         ema.model.load_state_dict(state["ema"])
     cpu, *cuda = state["generators"]
     torch.set_rng_state(cpu)
-    if cuda and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(cuda)
+    device = next(model.parameters()).device
+    if cuda and device.type == "cuda":
+        own = device.index or 0
+        torch.cuda.set_rng_state(cuda[own if own < len(cuda) else 0], device)  # earlier versions kept those of all devices
     known = {f.name for f in fields(Position)}
     return Position(**{k: v for k, v in state["position"].items() if k in known})
 

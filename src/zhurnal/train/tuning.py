@@ -101,6 +101,8 @@ def lay_out(choice: Choice, *models: nn.Module) -> None:
 def lay_out_state(optimizer: torch.optim.Optimizer) -> None:
     """Bring an optimizer's averages into the layout of their weights: a fused step walks through both in the order of memory."""
     for weight, state in optimizer.state.items():
+        if not isinstance(weight, torch.Tensor) or not isinstance(state, dict):  # an optimizer of the user's own may keep more there
+            continue
         for name, value in state.items():
             if isinstance(value, torch.Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
                 state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
@@ -149,7 +151,8 @@ def _has_maps(model: nn.Module) -> bool:
 def _undisturbed(model: nn.Module) -> Iterator[nn.Module]:
     """Yield a copy of the model to try things with; afterwards threads and random generators are as they were."""
     threads = torch.get_num_threads()
-    with torch.random.fork_rng():
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             yield copy.deepcopy(model).train()
         finally:

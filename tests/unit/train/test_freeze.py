@@ -1,5 +1,7 @@
 """Freezing: what is named, what stays as it is, and an exact return."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from zhurnal.core import settings
 from zhurnal.core.errors import SettingsError
 from zhurnal.train.freeze import follow, freeze, head_of, is_frozen, join, unfreeze
+from zhurnal.train.optimizers import make_optimizer
 
 
 @pytest.fixture
@@ -119,6 +122,10 @@ def section(**values):
     return settings.MODELS["lenet"](**values)
 
 
+def whole_settings(model, optimizer=None):
+    return SimpleNamespace(model=model, optimizer=optimizer or settings.OPTIMIZERS["sgd"]())
+
+
 def test_frozen_until_its_epoch():
     assert [is_frozen(section(freeze="backbone", unfreeze_epoch=3), done) for done in range(4)] == [True, True, False, False]
     assert is_frozen(section(freeze="backbone"), 10**6)
@@ -148,7 +155,7 @@ def test_a_run_stopped_at_any_epoch_goes_on_as_if_it_was_not(network, kind, stop
     def run(net, names, optimizer, first, last):
         for epoch in range(first, last):
             train(net, optimizer, 3 * epoch, 3 * epoch + 3)
-            follow(model, net, optimizer, names, epoch + 1)
+            follow(whole_settings(model), net, optimizer, names, epoch + 1)
 
     whole = start()
     run(*whole, 0, 5)
@@ -156,8 +163,8 @@ def test_a_run_stopped_at_any_epoch_goes_on_as_if_it_was_not(network, kind, stop
     run(*first, 0, stop)
     saved = copy.deepcopy((first[0].state_dict(), first[2].state_dict()))
     net, names, optimizer = start()
-    assert follow(model, net, optimizer, names, stop) == (stop >= 2)
-    assert not follow(model, net, optimizer, names, stop)  # twice is once
+    assert follow(whole_settings(model), net, optimizer, names, stop) == (stop >= 2)
+    assert not follow(whole_settings(model), net, optimizer, names, stop)  # twice is once
     net.load_state_dict(saved[0])
     optimizer.load_state_dict(saved[1])
     run(net, names, optimizer, stop, 5)
@@ -173,9 +180,48 @@ def test_until_its_epoch_nothing_frozen_moves(network):
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
     train(network, optimizer, 0, 3)
     assert torch.equal(network.features[0].weight, before)
-    assert follow(model, network, optimizer, names, 1)
+    assert follow(whole_settings(model), network, optimizer, names, 1)
     train(network, optimizer, 3, 4)
     assert not torch.equal(network.features[0].weight, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("adamw", {"lr": 1e-4, "head_lr": 1e-2}),
+        ("adamw", {"lr": 1e-3, "layer_decay": 0.7, "weight_decay": 0.1}),
+        ("sgd", {"lr": 0.1, "no_decay": "norm_bias", "weight_decay": 0.1}),
+        ("sgd", {"lr": 0.1, "weight_decay": 0.1}),
+        ("muon", {"lr": 0.02, "other_lr": 0.3}),
+        ("muon", {"lr": 0.24, "head_lr": 5.0, "weight_decay": 0.1, "renormalize": True, "other": "sgd"}),
+    ],
+)
+def test_what_joins_has_the_settings_that_it_would_have_had_from_the_start(network, tmp_path, name, options):
+    import copy
+
+    optimizer = settings.OPTIMIZERS[name](**options)
+    whole, later = copy.deepcopy(network), copy.deepcopy(network)
+    model = section(freeze="backbone", unfreeze_epoch=2)
+    names = freeze(later, model.freeze)
+    given = {}
+    for net in (whole, later):
+        made = make_optimizer(optimizer, net, tmp_path)
+        if net is later:
+            for group in made.param_groups:
+                group.setdefault("initial_lr", group["lr"])  # as a schedule does
+                group["lr"] = 1e-9
+            assert follow(whole_settings(model, optimizer), net, made, names, 1)
+        names_of = {id(p): n for n, p in net.named_parameters()}
+        given[net is later] = {
+            names_of[id(p)]: {k: v for k, v in group.items() if k not in ("params", "lr")} | {"lr": group.get("initial_lr", group["lr"])}
+            for group in made.param_groups
+            for p in group["params"]
+        }
+        train(net, made, 0, 2)
+    for groups in given.values():
+        for group in groups.values():
+            group.pop("initial_lr", None)
+    assert given[True] == given[False]
 
 
 def test_what_joins_has_the_optimizer_s_settings_before_the_schedule():

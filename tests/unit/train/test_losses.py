@@ -28,6 +28,14 @@ class Weighted(nn.Module):
     def forward(self, logits, labels):
         return F.cross_entropy(logits, labels, weight=self.weights, reduction="none")
 
+class Learned(nn.Module):
+    def __init__(self, fixed=False):
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones(()), requires_grad=not fixed)
+
+    def forward(self, logits, labels):
+        return F.cross_entropy(logits / self.temperature, labels, reduction="none")
+
 def mean(logits, labels):
     return F.cross_entropy(logits, labels)
 
@@ -82,12 +90,20 @@ def test_losses_of_one_s_own(batch, lab):
     torch.testing.assert_close(make_loss(own("Weighted", weights=[1.0, 2.0, 3.0]), lab)(*batch), plain_N * weights_N)
 
 
+def test_a_loss_that_would_have_to_learn_is_refused(batch, lab):
+    with pytest.raises(
+        RunError, match=r"^loss my_loss.py:Learned has parameters of its own that want a gradient \(temperature\), which nothing trains"
+    ):
+        make_loss(own("Learned"), lab)
+    assert torch.equal(make_loss(own("Learned", fixed=True), lab)(*batch), make_loss(settings.CrossEntropy(), lab)(*batch))
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("mean", r"^loss my_loss.py:mean returns a tensor of shape \(\) for 6 images, must return one loss for each image, shape \(6,\)"),
         ("number", r"^loss my_loss.py:number returns a float for 6 images"),
-        ("fails", r"^my_loss.py:25: IndexError: .*\(loss my_loss.py:fails of logits of shape \(6, 3\)\)$"),
+        ("fails", r"^my_loss.py:33: IndexError: .*\(loss my_loss.py:fails of logits of shape \(6, 3\)\)$"),
     ],
 )
 def test_what_a_loss_of_one_s_own_does_wrong(batch, lab, name, text):

@@ -98,3 +98,19 @@ def test_it_solves_a_problem_of_matrices():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 1e-3 * losses[0]
+
+
+def test_groups_that_join_have_the_options_of_their_rule_also_in_a_copy():
+    kept, matrix, bias = nn.Parameter(torch.randn(3)), nn.Parameter(torch.randn(4, 3)), nn.Parameter(torch.randn(4))
+    optimizer = Muon(
+        [{"params": [kept], "rule": "sgd"}], 0.1, momentum=0.6, other="sgd", other_lr=0.3, other_momentum=0.8, renormalize=True, ns_steps=3
+    )
+    for which in (optimizer, copy.deepcopy(optimizer)):
+        which.add_param_group({"params": [matrix]})
+        which.add_param_group({"params": bias})
+        first, second = which.param_groups[1:]
+        assert (first["rule"], first["lr"], first["momentum"], first["ns_steps"], first["weight_decay"]) == ("muon", 0.1, 0.6, 3, 0.0)
+        assert (second["rule"], second["lr"], second["momentum"]) == ("sgd", 0.3, 0.8)
+        for p in (matrix, bias):
+            p.grad = torch.randn_like(p)
+        which.step()

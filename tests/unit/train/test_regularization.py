@@ -39,6 +39,23 @@ def test_an_average_follows_by_its_formula():
     assert not any(p.requires_grad for p in ema.model.parameters())
 
 
+def test_weights_that_two_layers_share_are_averaged_once():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+            self.b.weight = self.a.weight
+
+    model = Tied()
+    ema = Ema(model, 0.5)
+    before = ema.model.a.weight.clone()
+    with torch.no_grad():
+        model.a.weight += 1
+    ema.update(model, 1000)
+    torch.testing.assert_close(ema.model.a.weight, before + 0.5)
+    assert ema.model.b.weight is ema.model.a.weight
+
+
 def test_validation_measures_the_average_and_training_does_not_change(lab):
     lab.new(QUICK)
     lab.new({"train.ema": 0.9}, parent="e0001")

@@ -395,6 +395,23 @@ def test_weights_of_the_best_epoch_that_are_gone_are_told_and_found_again(lab):
     assert undisturbed.end["best_epoch"] > 1
 
 
+def test_a_run_that_would_stop_early_looks_on_where_its_best_weights_are_gone(lab):
+    lab.new({**QUICK, "train.epochs": 4, "train.checkpoint_seconds": 0.0, "train.early_stopping": 2})
+    batches = lab.run("e0001").epochs[0]["step"]
+    lab.new({}, parent="e0001")
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0002", stop=stop, watcher=StopAt(stop, 2 * batches + 1))
+    checkpoints = lab.run_folder("e0002", 42) / "checkpoints"
+    newest = max(checkpoints.glob("state-*.pt"))
+    newest.unlink()  # what is left is of the end of an epoch
+    for best in checkpoints.glob("best-*.pth"):
+        best.unlink()
+    run = lab.run("e0002")
+    assert run.finished
+    assert run.end["best_epoch"] >= 3
+
+
 def test_a_folder_that_vanishes_does_not_end_the_run(lab):
     import shutil
 

@@ -157,6 +157,15 @@ def test_an_optimizers_averages_follow_the_layout_of_their_weights():
     assert torch.equal(after, before)
 
 
+def test_what_an_optimizer_keeps_beside_its_averages_is_left_alone():
+    model = nn.Conv2d(3, 8, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer.state["steps"] = 3
+    optimizer.state[model.weight] = {"momentum_buffer": None}
+    tuning.lay_out_state(optimizer)
+    assert optimizer.state["steps"] == 3
+
+
 @pytest.mark.slow
 def test_a_run_records_how_it_computed_and_resumes_so(lab, always, monkeypatch):
     lab.new({**QUICK, "model": "resnet9", "train.memory_format": "channels_last", "train.num_threads": 1})
