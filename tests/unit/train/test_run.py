@@ -1,6 +1,8 @@
 """A run: what it writes, what it starts from, what it refuses. Small and fast; kills are in tests/e2e."""
 
+import re
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import orjson
@@ -13,6 +15,7 @@ from zhurnal.store import files, record
 from zhurnal.train import log, models, state
 from zhurnal.train import run as running
 from zhurnal.train.run import Stop
+from zhurnal.train.state import Position
 from zhurnal.train.watch import Silent
 
 QUICK = {"train.epochs": 2, "train.batch_size": 200, "train.log_every": 2, "train.num_threads": 1, "train.tensorboard": False}
@@ -410,6 +413,41 @@ def test_a_run_that_would_stop_early_looks_on_where_its_best_weights_are_gone(la
     run = lab.run("e0002")
     assert run.finished
     assert run.end["best_epoch"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("error", "num_parts", "text"),
+    [
+        (ValueError("Expected more than 1 value per channel when training"), 1, r"a batch of one image, .* use train.drop_last=true or another"),
+        (ValueError("Expected more than 1 value per channel when training"), 4, r"in batches of 200, each in 4 parts\): use another .*accumulate"),
+        (torch.OutOfMemoryError("CUDA out of memory."), 1, r"not enough memory for a training step on 200 images .*train.accumulate=2, in a new"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 3, r"not enough memory .*train.accumulate=6"),
+    ],
+)
+def test_what_ends_a_run_is_told_with_the_way_out(lab, error, num_parts, text):
+    lab.new({**QUICK, "train.accumulate": num_parts})
+    parts = SimpleNamespace(data=SimpleNamespace(train=range(1001)), feed=SimpleNamespace(batch_size=200), sources={})
+    told, status = running._explain(error, lab.experiment("e0001"), parts, Position(), 0)
+    assert status == "failed"
+    assert isinstance(told, RunError)
+    assert re.search(text, str(told))
+
+
+def test_threads_that_a_run_cannot_change_any_more_are_told(lab):
+    lab.new({**QUICK, "train.epochs": 3, "train.checkpoint_seconds": 0.0})
+    stop, told = Stop(), []
+    with pytest.raises(Interrupted):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 3))
+    path = lab.file("e0001")
+    path.write_text(path.read_text().replace("num_threads: 1", "num_threads: 2"))
+
+    class Listens(StopAt):
+        def note(self, text):
+            told.append(text)
+
+    run = lab.run("e0001", watcher=Listens(Stop(), 10**6))
+    assert run.finished
+    assert "train.num_threads is 2 now, but this run goes on with 1, as it began: else its results would not be the same" in told
 
 
 def test_a_folder_that_vanishes_does_not_end_the_run(lab):
