@@ -7,6 +7,7 @@ measured figure from elsewhere, which says so. Accuracies and differences are in
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,7 +103,11 @@ def power(lab: Lab, first: str, second: str, *, difference: float | None = None,
         pair = summary.read_all(lab, [first, second], view)
         if len(pair) < 2:
             raise ZhurnalError(f"{pair[0].name} is compared with itself: name two experiments, as in `zhurnal power e0039 e0038`")
-        others = [summary.read(view, n) for n in lab.names() if n not in (pair[0].name, pair[1].name)]
+        others = []
+        for name in lab.names():
+            if name not in (pair[0].name, pair[1].name):
+                with suppress(ZhurnalError):  # its file cannot be read, as `ls` says; these two are not about it
+                    others.append(summary.read(view, name))
         everything = [s for s in (*pair, *others) if len(s.counted) > 1]
         found = deviation(pair, everything)
         observed = compare_two(

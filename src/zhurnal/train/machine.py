@@ -21,7 +21,7 @@ import torch
 
 from ..core.experiment import Experiment
 from ..store.lab import Lab
-from . import init, models, optimizers, precision, profile, setup, transforms
+from . import init, models, optimizers, precision, profile, setup, transforms, tuning
 from .bench import Peak, Pipeline, StepTime, as_before, batches, measure_peak, measure_pipeline, measure_step
 from .epoch_time import EpochTime, measure_epoch
 from .profile import Operator
@@ -137,8 +137,11 @@ def measure(
                 found.pipelines += [measure_pipeline(parts.feed, n, SHARES["pipeline"] * seconds / len(threads)) for n in threads]
                 watcher.progress("pipeline", 1, 1)
                 torch.set_num_threads(found.num_threads)
+                of = experiment.settings, parts.model, parts.data.image, len(parts.data.train), parts.device
+                tuned = setup.tune(parts, tuning.choose(*of, found.num_threads, where.cache), found.num_threads)  # as a run would be
                 with tempfile.TemporaryDirectory(dir=where.cache if where.cache.is_dir() else None, prefix="bench-") as folder:
-                    found.epoch = measure_epoch(experiment, parts, Path(folder), seconds=SHARES["epoch"] * seconds, watcher=watcher)
+                    found.epoch = measure_epoch(experiment, tuned, Path(folder), seconds=SHARES["epoch"] * seconds, watcher=watcher)
+                torch.set_num_threads(found.num_threads)
                 if operators:
                     found.operators += measure_operators(parts, experiment)
             began = time.monotonic()

@@ -143,3 +143,9 @@ def test_two_seeds_see_only_what_is_huge_where_little_may_be_wrong(alpha, chance
     t = (second.mean(1) - first.mean(1)) / np.sqrt((first.var(1, ddof=1) + second.var(1, ddof=1)) / 2)
     critical = math.sqrt(2 / (1 - (1 - alpha) ** 2)) * (1 - alpha)  # the quantile of Student's t with two degrees of freedom, in closed form
     assert (t > critical).mean() == pytest.approx(chance, abs=0.005)
+
+
+def test_an_experiment_whose_file_cannot_be_read_stops_nobody(lab):
+    single(lab)
+    lab.file("e0003").write_text("nonsense: [")
+    assert power(lab, "e0001", "e0002").needed is not None
