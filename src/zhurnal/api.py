@@ -144,6 +144,8 @@ class Lab(store.Lab):
         """Return the old checkpoints that can go, with their sizes, and what is in the trash if asked; deletes nothing. See `zhurnal.tidy.space`."""
         from .tidy import space
 
+        if names is not None and trash:
+            raise ZhurnalError("the trash goes as a whole: ask for it without naming experiments, `zhurnal gc --trash`")
         return space.listing(self, names) + (space.in_trash(self) if trash else [])
 
     def gc(self, items: "Sequence[Item]") -> int:

@@ -190,6 +190,43 @@ def test_the_demo(tmp_path):
     assert page.stat().st_mtime_ns == before
 
 
+def test_the_demo_leaves_a_lab_of_ones_own_alone(tmp_path):
+    zhurnal("init", "lab", at=tmp_path)
+    zhurnal("new", "-m", "My own question", at=tmp_path / "lab")
+    assert "is a lab of your own" in zhurnal("demo", "lab", at=tmp_path, status=2).stderr
+    assert [p.name for p in (tmp_path / "lab" / "experiments").glob("e*.yaml")] == ["e0001.yaml"]
+
+
+def test_paths_are_those_seen_from_where_one_stands(tmp_path, photos):
+    zhurnal("init", "lab", at=tmp_path)
+    (tmp_path / "labels.csv").write_text("path,label\na.png,x\nb.png,y\n")
+    (tmp_path / "digits").mkdir()
+    assert "is read as data=table" in zhurnal("--lab", "lab", "new", "data=labels.csv", at=tmp_path).stdout
+    zhurnal("--lab", "lab", "new", "data=digits", at=tmp_path)
+    (tmp_path / "photos").mkdir()
+    swept = zhurnal("--lab", "lab", "sweep", "data=photos", "data.image_size=32", "optimizer.lr=0.01,0.1", at=tmp_path).stdout
+    assert "../photos/ is read as data=folder" in swept
+    shown = zhurnal("--lab", "lab", "show", "e0002", at=tmp_path).stdout
+    assert "../digits" not in shown
+
+
+@pytest.mark.parametrize("jobs", [[], ["--jobs", "2"]])
+def test_a_run_whose_reader_is_gone_goes_on(tmp_path, jobs):
+    lab = tmp_path / "lab"
+    zhurnal("init", "lab", at=tmp_path)
+    zhurnal("new", "train.epochs=6", *QUICK[1:], "seeds=[1, 2]", at=lab)
+    command = [sys.executable, "-m", "zhurnal", "run", "e0001", *jobs]
+    with subprocess.Popen(command, cwd=lab, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        told = process.stderr.read()
+        assert process.wait(timeout=300) == 0, told
+    assert "Traceback" not in told
+    assert zhurnal("ls", at=lab).stdout.count("finished") == 1
+    ends = [line for seed in (1, 2) for line in (lab / f"experiments/logs/e0001/s{seed}/record.jsonl").read_text().splitlines() if '"end"' in line]
+    assert len(ends) == 2
+
+
 def test_no_lab(tmp_path):
     told = zhurnal("ls", at=tmp_path, status=2).stderr
     assert "zhurnal init" in told

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, for matrices of a few numbers; torch has threads of its own
     try:
-        cli.main(args=arguments, prog_name="zhurnal", standalone_mode=False)
+        cli.main(args=arguments, prog_name="zhurnal", standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -145,7 +145,7 @@ def sweep(ctx: click.Context, changes: tuple[str, ...], parent: str | None, cont
 
     lab = _lab(ctx)
     lists = {k: spread(k, [value(v) for v in split_values(text)]) for k, text in _changes(changes).items()}
-    points = [p | seeds_of(lab, parent or continues, seeds, p) for p in grid(lists)]
+    points = [_from_here(lab, p | seeds_of(lab, parent or continues, seeds, p)) for p in grid(lists)]
     if len(points) < 2:
         raise click.UsageError("a sweep needs at least two values, such as optimizer.lr=0.003,0.01,0.03")
     _tell_new(lab, lab.sweep(points, question=question, parent=parent, continues=continues))

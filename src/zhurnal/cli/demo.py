@@ -22,6 +22,9 @@ def run_demo(folder: str) -> int:
         click.echo(f"$ zhurnal init {folder}")
         Lab.init(home, "Zhurnal's demo: handwritten digits")
         lab = Lab(home)
+    there = list(zip(lab.names(), QUESTIONS, strict=False))
+    if len(lab.names()) > len(there) or any(lab.experiment(n).question != q for n, q in there):
+        raise click.UsageError(f"{folder} is a lab of your own: give the demo another folder, such as `zhurnal demo {folder}-2`")
     if not lab.names():
         click.echo(f'$ zhurnal new model=lenet data=digits {" ".join(f"{k}={v}" for k, v in SETTINGS.items())} -m "{QUESTIONS[0]}"')
         lab.new({"model": "lenet", "data": "digits", **SETTINGS}, question=QUESTIONS[0])
@@ -29,8 +32,6 @@ def run_demo(folder: str) -> int:
         click.echo(f'$ zhurnal new --from e0001 optimizer=adam optimizer.lr=0.001 -m "{QUESTIONS[1]}"')
         lab.new({"optimizer": "adam", "optimizer.lr": 0.001}, parent="e0001", question=QUESTIONS[1])
     names = ["e0001", "e0002"]
-    if any(lab.experiment(n).question != q for n, q in zip(names, QUESTIONS, strict=True)):
-        raise click.UsageError(f"{folder} is a lab of your own: give the demo another folder, such as `zhurnal demo {folder}-2`")
     click.echo("$ zhurnal run e0001-e0002")
     status = run_all(lab, "e0001-e0002", seeds=None, download=False, quiet=False)
     if status:

@@ -3,10 +3,10 @@
 import os
 
 import click
-from rich.console import Console
 
 from ..api import Lab
 from ..core.text import show
+from .console import Console
 from .running import Bars, _Watcher
 
 

@@ -11,12 +11,12 @@ from ..analyze import results as figures_of
 from ..api import Lab
 from ..core.errors import LabError
 from ..core.text import percent, plain_json, printable
+from .console import Console
 from .tables import print_table
 
 
 def show_data(lab: Lab, name: str, *, split: str, epoch: int, count: int) -> None:
     """Print what the data of an experiment are, and draw a sheet of images as its network gets them."""
-    from rich.console import Console
 
     from ..train.look import look
     from .running import Bars

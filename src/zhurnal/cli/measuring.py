@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from ..api import Lab
 from ..core.errors import LabError
 from ..core.text import count, duration, percent, printable
 from ..store import files
+from .console import Console
 from .profiling import quiet_profiler, tell_operators, tell_parts, terminal_width
 from .running import Bars
 from .showing import print_table

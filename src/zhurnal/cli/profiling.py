@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from ..core.text import duration, percent, printable
+from .console import Console
 from .showing import print_table
 
 if TYPE_CHECKING:

@@ -6,20 +6,20 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from ..api import Lab
 from ..core import numbers
 from ..core.diff import short
-from ..core.errors import Interrupted, JournalError, ZhurnalError
+from ..core.errors import Interrupted, ZhurnalError
 from ..core.records import Row
 from ..core.secrets import masked
 from ..core.stop import Stop
 from ..core.text import count, duration, percent, printable, show
 from ..jobs.plan import Job, plan
 from ..store.runs import Run
+from .console import Console
 from .profiling import profiling, quiet_profiler, tell_unused
 
 
@@ -208,7 +208,7 @@ def _refresh(lab: Lab, names: set[str], console: Console) -> None:
     for entry in entries_about(lab, names):
         try:
             written = lab.write(entry)
-        except JournalError as error:  # a page's markers: the runs are done all the same
+        except (ZhurnalError, OSError) as error:  # a page's markers, an experiment that it tells of: the runs are done all the same
             console.print(f"note: {printable(str(error), 10_000)}", style="yellow", highlight=False, markup=False)
             continue
         if written.changed:

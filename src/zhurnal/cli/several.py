@@ -2,14 +2,14 @@
 ended."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from ..api import Lab
 from ..core.diff import short
-from ..core.errors import Interrupted
+from ..core.errors import Interrupted, ZhurnalError
 from ..core.secrets import masked
 from ..core.stop import Stop
 from ..core.text import count, percent, printable
@@ -18,6 +18,7 @@ from ..jobs.lines import Line
 from ..jobs.plan import Job, cores
 from ..jobs.worker import Outcome
 from ..store import runs
+from .console import Console
 from .running import passing, summary
 
 
@@ -50,7 +51,7 @@ class View:
         """Show a line of `zhurnal.jobs.lines`, or what the queue says itself."""
         match line["kind"]:
             case "start":
-                question = self.lab.experiment(job.experiment).question
+                question = self._look(lambda: self.lab.experiment(job.experiment).question, "")
                 self._say(job, f"begins: {question or 'no question'}", style="bold")
                 self.tasks[job] = self.progress.add_task(job.label, total=None, at="begins", info="", speed="")
             case "begin":
@@ -74,6 +75,13 @@ class View:
                 self.console.print(text, style="yellow", highlight=False, markup=False)
             case "end":
                 self._end(line["outcome"])
+
+    def _look(self, at: Callable[[], Any], otherwise: Any) -> Any:
+        """Return what can be read of an experiment; a file that is gone or broken by now is for its own run to tell."""
+        try:
+            return at()
+        except (ZhurnalError, OSError):
+            return otherwise
 
     def _say(self, job: Job, text: str, style: str | None) -> None:
         self.console.print(f"{job.label}: {printable(masked(text), 10_000)}", style=style, highlight=False, markup=False)
@@ -112,7 +120,7 @@ class View:
         at = f"{len(self.ended)} of {len(self.jobs)}"
         self.progress.update(self.queue, completed=len(self.ended), at=at, info=f"{bad} not finished" if bad else "")
         if outcome.status == "finished":
-            if not is_new and (edited := self.lab.edited(job.experiment)):
+            if not is_new and (edited := self._look(lambda: self.lab.edited(job.experiment), {})):
                 self._say(job, f"its file was edited after it ran ({short(edited)}); the results are those of before", style="yellow")
             self._say(job, summary(runs.read(self.lab.logs, job.experiment, job.seed)), style=None)
         elif not (outcome.status == "stopped" and self.stop.reason):  # those that were asked to stop are told of together

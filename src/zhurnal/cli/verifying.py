@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.text import count
+from .console import Console
 from .words import lab_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,6 @@ class _Bar:
     def progress(self, task: str, done: int, total: int) -> None:
         if time.monotonic() - self.began < PATIENCE or not sys.stderr.isatty():
             return
-        from rich.console import Console
 
         from .running import Bars
 

@@ -29,10 +29,14 @@ def lab_of(ctx: click.Context) -> "Lab":
 
 def from_here(lab: "Lab", given: dict[str, Any]) -> dict[str, Any]:
     """Return changes with paths of data and weights as seen from the lab; on the command line they are given from where one stands."""
+    from ..core.settings import DATASETS
+
     for key in ("data", "data.path", "model.weights"):
         text = given.get(key)
-        if isinstance(text, str) and not Path(text).is_absolute() and not (lab.folder / text).exists() and Path(text).exists():
-            given[key] = f"{os.path.relpath(Path(text).resolve(), lab.folder)}{'/' if key == 'data' else ''}"
+        if not isinstance(text, str) or Path(text).is_absolute() or (key == "data" and text in DATASETS):
+            continue
+        if not (lab.folder / text).exists() and Path(text).exists():
+            given[key] = f"{os.path.relpath(Path(text).resolve(), lab.folder)}{'/' if key == 'data' and Path(text).is_dir() else ''}"
     return given
 
 

@@ -77,7 +77,8 @@ _ALLOWED = {
     "random_erasing.scale": "two numbers above 0 and at most 1, such as [0.02, 0.33]",
     "random_erasing.ratio": "two numbers above 0, such as [0.3, 3.3]",
     "data.validation": "a number above 0 and at most 0.5, or test",
-    "data.normalize": "data, none, or {mean: [...], std: [...]} with as many numbers above 0 in std as in mean",
+    "data.normalize": "data, none, or {mean: [...], std: [...]} of pixels between 0 and 1 (those of 0 to 255 divided by 255), std above 0, "
+    "as many of each",
     "model.scale": "width (for airnet), or a number above 0 and at most 100",
     "loss.class_weights": "none, balanced, or a number above 0 for each class, such as [1, 1, 4]",
     "optimizer.betas": "two numbers from 0 to below 1, such as [0.9, 0.999]",

@@ -14,6 +14,14 @@ from pathlib import Path
 from ..core.errors import LabError
 
 
+def expand(path: str | Path) -> Path:
+    """Return a path whose first part may be a home, `~` or `~name`; where there is none of that name, as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def _temporary(path: Path, data: bytes | memoryview) -> Path:
     """Write `data` beside `path`, synced, and return where."""
     import tempfile

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.diff import path_kind
+from . import files
 
 
 def place(changes: Mapping[str, Any], base: Path) -> tuple[dict[str, Any], str]:
@@ -17,7 +18,7 @@ def place(changes: Mapping[str, Any], base: Path) -> tuple[dict[str, Any], str]:
         return dict(changes), ""
     why = "by its suffix"
     if kind == "folder" and not value.lower().endswith(".zip"):
-        kind, why = _folder_kind(base / Path(value).expanduser())
+        kind, why = _folder_kind(base / files.expand(value))
     changes = {key: v for key, v in changes.items() if key != "data"}
     return {"data.name": kind, "data.path": value} | changes, f"{value} is read as data={kind}, {why}"
 

@@ -199,7 +199,9 @@ class Lab:
             continues = self._start(continues, document.place("continue"), "continue", (*children, name))
         weights = resolved.model.weights
         if weights and not weights.endswith((".pth", ".pt")):
-            self._start(weights.partition(":")[0], where("model.weights"), "model.weights", (*children, name))
+            start, colon, which = weights.partition(":")
+            start = self._start(start, where("model.weights"), "model.weights", (*children, name))
+            resolved = replace(resolved, model=resolved.model.model_copy(update={"weights": f"{start}{colon}{which}"}))
         found = Experiment(
             name=name,
             question=printable(values.get("question") or "", LONGEST_QUESTION),
@@ -247,7 +249,7 @@ class Lab:
         named = {"data.path": settings.data.path, "model.weights": weights}
         parts = {"model": settings.model.name, "optimizer": settings.optimizer.name, "loss": settings.loss.name}
         named |= {section: split_own(name)[0] for section, name in parts.items() if is_own(name)}
-        gone = {key: path for key, path in named.items() if path and not (self.folder / path).exists()}
+        gone = {key: path for key, path in named.items() if path and not (self.folder / files.expand(path)).exists()}
         return [f"note: {key}: {path} is not there yet (seen from {self.folder})" for key, path in gone.items()]
 
     def _start(self, text: str, place: str, key: str, children: tuple[str, ...]) -> str:
@@ -331,7 +333,8 @@ class Lab:
                 raise SettingsError(
                     [f"model.weights is {weights}, must be an experiment's checkpoint, such as e0031:best or e0031:last, or a .pth file"]
                 )
-            self.experiment(experiment)
+            name = self.experiment(experiment).name
+            settings = replace(settings, model=settings.model.model_copy(update={"weights": f"{name}:{which}"}))
         return settings
 
     # --- runs ---
@@ -342,11 +345,11 @@ class Lab:
 
     def run_folder(self, name: str, seed: int) -> Path:
         """Return where the run of an experiment with a seed lives."""
-        return runs.folder(self.logs, name, seed)
+        return runs.folder(self.logs, numbers.name(numbers.number(name)), seed)
 
     def runs(self, name: str) -> list[runs.Run]:
         """Return the runs of an experiment that were started, by seed."""
-        return runs.read_all(self.logs, name)
+        return runs.read_all(self.logs, numbers.name(numbers.number(name)))
 
     def facts(self, name: str) -> dict[str, Any]:
         """Return what can make an experiment's results differ: what its runs really got, or, before the first, what its file says."""

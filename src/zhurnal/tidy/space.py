@@ -54,8 +54,9 @@ def _to_start_from(lab: Lab) -> dict[str, str]:
             experiment = lab.experiment(name)
             needed = [experiment.continues] if experiment.continues else []
             needed += [experiment.weights.partition(":")[0]] if (experiment.weights or "").endswith(":last") and experiment.weights else []
-            finished = {seed for seed in runs.seeds(lab.logs, name) if runs.read(lab.logs, name, seed).finished}
-            if needed and not finished.issuperset(experiment.settings.seeds):
+            began = set(runs.seeds(lab.logs, name))
+            finished = {seed for seed in began if runs.read(lab.logs, name, seed).finished}
+            if needed and not finished.issuperset({*experiment.seeds, *began}):
                 found |= dict.fromkeys(needed, name)
         except ZhurnalError:  # it may start from any that it names
             found |= dict.fromkeys(links.starts(links.values(lab.file(name)) or {}), name)

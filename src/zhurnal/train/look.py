@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.errors import DataError
 from ..core.progress import Progress, silent
 from ..store.lab import Lab
 from . import clips, random, transforms
@@ -40,7 +41,9 @@ def look(lab: Lab, name: str, *, epoch: int = 1, count: int = 32, split: str = "
     data = prepare(settings.data, root=lab.data, base=lab.folder, cache=lab.cache, progress=progress)
     normalize = transforms.normalizer(data.mean, data.std)
     transform = make_transform(settings.data.transform if split == "train" else "init", data, lab)
-    chosen = {"train": data.train, "val": data.val, "test": data.test}[split] or data.val
+    chosen = {"train": data.train, "val": data.val, "test": data.test}[split]
+    if chosen is None:
+        raise DataError(f"{data.name} has no test images here: look at those of validation with --split val")
     seed = settings.seeds[0]
     feed = Feed(chosen, transform, normalize, seed, count, False, torch.device("cpu"), False)
     order = random.permutation(seed, random.ORDER, epoch - 1, len(chosen)) if split == "train" else torch.arange(len(chosen))

@@ -105,6 +105,8 @@ def run(
         position = state.restore(saved, parts.model, parts.optimizer, parts.ema) if saved else Position()
         tuning.lay_out_state(parts.optimizer)
         problems += state.check_best(home / "checkpoints", position)
+        if saved is None and (stopped := [e for e in read_record(home / "events.jsonl")[0] if e["kind"] == "stop" and e.get("step")]):
+            problems.append(f"no checkpoint is here, though it stopped at step {stopped[-1]['step']}: it begins again, its rows are compared")
         position.partial = position.partial or position.batch > 0
         keeper.lost = list(position.lost)
         record = stack.enter_context(Record(home / "record.jsonl", resumed=True, keeper=keeper))

@@ -114,7 +114,12 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
             f"no batch is left. Use train.batch_size={max(1, len(data.train) // 4)}"
         )
     torch.manual_seed(random.seed_of(seed, random.TRAIN))
-    started_from = _start(lab, experiment, seed, model, optimizer)
+    try:
+        started_from = _start(lab, experiment, seed, model, optimizer)
+    except RunError:
+        if state.latest(lab.run_folder(experiment.name, seed) / "checkpoints", model)[0] is None:
+            raise
+        started_from = None  # what it started from is gone; it goes on from a checkpoint of its own
     if started_from and started_from.get("optimizer_state") is False:
         watcher.note(f"the optimizer's running averages of {experiment.continues} do not fit optimizer {settings.optimizer.name} and are not taken")
     return Parts(
@@ -186,9 +191,8 @@ def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimi
         found = _checkpoint(lab, experiment.continues, seed)
         before, problems = state.latest(found.folder / "checkpoints")
         if before is None:
-            raise RunError(
-                f"{experiment.continues} has no whole checkpoint to continue from ({'; '.join(problems) or 'none is there'}): run it again"
-            )
+            why = f"({'; '.join(problems) or 'none is there'}): it is finished and not trained again, so make one with its settings, and run that"
+            raise RunError(f"{experiment.continues} has no whole checkpoint to continue from {why}")
         state.load_weights(model, before["model"], f"of {experiment.continues}")
         taken = _take_optimizer(
             before["optimizer"], optimizer, found.effective["settings"]["optimizer"]["name"] == experiment.settings.optimizer.name
@@ -219,7 +223,8 @@ def _start(lab: Lab, experiment: Experiment, seed: int, model: nn.Module, optimi
     else:
         before, problems = state.latest(found.folder / "checkpoints")
         if before is None:
-            raise RunError(f"{name} has no whole checkpoint ({'; '.join(problems) or 'none is there'}): run it again")
+            why = f"({'; '.join(problems) or 'none is there'}): it is finished and not trained again, so make one with its settings, and run that"
+            raise RunError(f"{name} has no whole checkpoint {why}")
         state.load_weights(model, before["model"], weights)
         epoch = before["position"]["epoch"]
     return {"kind": "weights", "experiment": name, "which": which, "seed": found.seed, "epoch": epoch, "weights": state.fingerprint(model)}
@@ -318,6 +323,9 @@ def export_best(lab: Lab, experiment: Experiment, note: Callable[[str], None]) -
 
 def _export_best(lab: Lab, experiment: Experiment, note: Callable[[str], None]) -> None:
     runs = [r for r in lab.runs(experiment.name) if r.finished and r.end]
+    if not runs:
+        note(f"the end of {experiment.name} is in no record that can be read: {experiment.name}_model_best.pth was not written")
+        return
     best = max(runs, key=lambda r: r.end["best_val_acc"] if r.end else -1.0)
     assert best.end is not None
     source = state.best_path(best.folder / "checkpoints", best.end["best_epoch"])

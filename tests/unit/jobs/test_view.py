@@ -96,3 +96,15 @@ def test_more_threads_than_cores_are_told(tmp_path, monkeypatch):
     assert told(["e0001"], 2, 4) == "2 at once, 2 processor threads each\n"
     assert told(["e0001"], 3, 2).splitlines()[1] == "note: at once they take up to 3 threads on 2 cores: they take turns"
     assert "up to 4 threads on 2 cores: train.num_threads=0 gives each its part" in told(["e0001", "e0002"], 2, 2)
+
+
+def test_an_experiment_that_is_gone_by_now_stops_nobody(tmp_path):
+    lab = Lab(store.Lab.init(tmp_path / "lab").folder)
+    lab.new({"model": "lenet", "data": "digits"}, question="Is it?")
+    (job,) = plan(lab, ["e0001"], at_once=2)
+    text = io.StringIO()
+    view = View(lab, [job], Console(file=text), True, Stop())
+    lab.file("e0001").unlink()
+    view.hear(job, {"kind": "start"})
+    view.hear(job, {"kind": "end", "outcome": Outcome(job, "failed", "e0001 does not exist")})
+    assert "begins: no question" in text.getvalue()

@@ -204,3 +204,9 @@ def test_texts_that_are_no_files_of_a_lab_are_told(tmp_path):
 def test_the_sum_of_a_file(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_home_that_nobody_has_is_left_as_it_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.expand("~/photos") == tmp_path / "photos"
+    assert files.expand("~nobody-of-this-name/photos") == Path("~nobody-of-this-name/photos")

@@ -391,3 +391,15 @@ def test_what_was_read_of_a_path_is_noted(lab):
 def test_equal_points_of_a_sweep_are_refused(lab):
     with pytest.raises(LabError, match="would be the same"):
         lab.sweep(grid({"optimizer.lr": [0.1, 0.1]}))
+
+
+def test_an_experiment_has_one_name_however_it_is_written(lab):
+    lab.new({"model": "lenet"})
+    for text in ("1:best", "E1:best", "e0001:best"):
+        assert lab.new({"model.weights": text}, parent="1").settings.model.weights == "e0001:best"
+    assert [e.settings.model.weights for e in lab.sweep([{"model.weights": "1:last"}, {"model.weights": "1:best"}])] == ["e0001:last", "e0001:best"]
+    text = lab.file("e0002").read_text()
+    lab.file("e0002").write_text(text.replace("e0001:best", "E1:best"))
+    assert Lab(lab.folder).experiment("e0002").settings.model.weights == "e0001:best"
+    assert lab.run_folder("1", 42) == lab.run_folder("e0001", 42)
+    assert lab.runs("1") == lab.runs("e0001") == []

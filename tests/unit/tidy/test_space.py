@@ -7,6 +7,7 @@ import pytest
 
 from helpers_runs import make_run
 from zhurnal.api import Lab
+from zhurnal.core.errors import ZhurnalError
 from zhurnal.store import files, runs
 
 
@@ -87,3 +88,23 @@ def test_the_trash_is_emptied_only_when_asked(lab):
     items = [i for i in lab.garbage(trash=True) if "trash" in i.why]
     assert lab.gc(items) == sum(i.num_bytes for i in items)
     assert lab.trash() == []
+
+
+def test_seeds_that_were_asked_for_later_keep_what_they_start_from(lab):
+    lab.new(parent="e0001", continues="e0001")
+    make_run(lab, "e0007", epochs=2)
+    assert len(lab.garbage(["e0001"])) == 2
+    lab.repeat("e0007", seeds=3)
+    assert len(lab.garbage(["e0001"])) == 1
+
+
+def test_a_seed_that_began_keeps_what_it_starts_from(lab):
+    lab.new(parent="e0001", continues="e0001")
+    make_run(lab, "e0007", epochs=2)
+    make_run(lab, "e0007", 43, epochs=1, status="interrupted")
+    assert len(lab.garbage(["e0001"])) == 1
+
+
+def test_the_trash_goes_as_a_whole_or_not_at_all(lab):
+    with pytest.raises(ZhurnalError, match="without naming experiments"):
+        lab.garbage(["e0001"], trash=True)

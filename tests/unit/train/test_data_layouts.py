@@ -8,7 +8,7 @@ import helpers_layouts as layouts
 from zhurnal.core.errors import DataError, SettingsError
 from zhurnal.core.settings import Data, parse
 from zhurnal.store import kinds
-from zhurnal.train.data import Streamed, prepare
+from zhurnal.train.data import Streamed, arrays, prepare
 
 
 def load(name, path, **settings):
@@ -279,3 +279,40 @@ def test_settings_that_a_set_has_no_use_for():
         "data.path is missing: data=table needs data.path=LABELS.csv",
         "data.partition is 2, but data.name is table: only data=dtd has a use for it",
     )
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "named"),
+    [
+        ([2, 0, 1], ["0", "1", "10"], ["10", "0", "1"]),  # numbers of classes whose names are numbers
+        ([0, 1, 4], ["1", "2", "3", "4", "5"], ["1", "2", "5"]),
+        ([1, 5], ["1", "2", "3", "4", "5"], ["1", "5"]),  # 5 is no number of a class, so these are names
+        (["10", "1"], ["0", "1", "10"], ["10", "1"]),
+        (["0", "b"], ["a", "b"], ["a", "b"]),
+    ],
+)
+def test_whole_numbers_are_numbers_of_classes_and_texts_are_names(labels, classes, named):
+    problems = []
+    assert arrays.class_names(labels, classes, None, problems)[0] == named
+    assert not problems
+
+
+def test_numbers_of_classes_in_an_npz(tmp_path):
+    images = np.zeros((8, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.array([0, 1, 2, 2] * 2), classes=["0", "1", "10"])
+    prepared = load("npz", tmp_path / "a.npz", validation=0.4)
+    assert prepared.classes == ("0", "1", "10")
+    assert set(prepared.train.labels_N.tolist()) == {0, 1, 2}
+
+
+def test_validation_images_that_are_trained_on_are_told(tmp_path):
+    images, labels = np.zeros((6, 8, 8, 3), np.uint8), np.array([0, 1] * 3)
+    np.savez(tmp_path / "a.npz", **{f"{part}_{what}": x for part in ("train", "val", "test") for what, x in (("images", images), ("labels", labels))})
+    assert "the set's own 6 validation images are trained on, for data.validation is test" in load("npz", tmp_path / "a.npz", validation="test").notes
+    assert not any("trained on" in n for n in load("npz", tmp_path / "a.npz").notes)
+
+
+@pytest.mark.parametrize("given", [{"mean": [125.3] * 3, "std": [0.2] * 3}, {"mean": [0.5] * 3, "std": [63.0] * 3}, {"mean": [-0.1], "std": [1.0]}])
+def test_normalization_is_of_pixels_between_0_and_1(given):
+    with pytest.raises(SettingsError, match=r"data.normalize is .* of pixels between 0 and 1 \(those of 0 to 255 divided by 255\)"):
+        parse({"data": {"normalize": given}})

@@ -180,10 +180,20 @@ def test_links_in_a_folder(tmp_path):
     (folder / "cat" / "gone.png").symlink_to(tmp_path / "nothing.png")
     os.mkfifo(folder / "cat" / "pipe.png")  # would wait for ever
     found = scan(folder, tmp_path / "cache", silent)
-    assert found.names[:3] == ("cat/1.png", "cat/gone.png", "cat/pipe.png")
+    assert found.names == ("cat/1.png", "cat/gone.png", "cat/pipe.png", "dog/1.png")
     for number in (1, 2):
         with pytest.raises(BadImage, match="link to nowhere"):
             found.read(number)
+
+
+@pytest.mark.parametrize("parts", [("Training", "Testing"), ("training_set", "test_set"), ("TRAIN", "VAL", "TEST"), ("train-images", "valid")])
+@pytest.mark.parametrize("around", ["", "archive/"])
+def test_folders_that_look_like_parts_are_no_classes(tmp_path, parts, around):
+    folder = fill(tmp_path / "pets", [f"{around}{part}/{c}/1.png" for part in parts for c in ("cat", "dog")])
+    with pytest.raises(DataError, match=r"look like parts of the images, not like classes: rename them to train and test; it must hold train/"):
+        scan(folder, tmp_path / "cache", silent)
+    names = [f"{around}{part}/1.png" for part in parts]  # without classes inside they may be
+    assert len(scan(fill(tmp_path / "few", names), tmp_path / "cache", silent).classes) == len(parts)
 
 
 def test_the_fingerprint_follows_content_and_names_only(tmp_path):

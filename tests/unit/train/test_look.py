@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from zhurnal.api import Lab
+from zhurnal.core.errors import DataError
 from zhurnal.train.look import images_of, look
 
 
@@ -40,3 +41,14 @@ def test_counts_and_images_that_are_there_twice(lab):
     pairs = {frozenset((a, b)): n for a, b, n in found.twice}
     assert sum(pairs.values()) == 2
     assert any("test" in pair for pair in pairs)
+
+
+def test_test_images_that_are_not_there_are_not_shown_as_others(tmp_path):
+    made = Lab(Lab.init(tmp_path / "lab").folder)
+    for c in "ab":
+        (tmp_path / "photos" / c).mkdir(parents=True)
+        for i in range(5):
+            Image.fromarray(np.full((8, 8, 3), 20 * i, np.uint8)).save(tmp_path / "photos" / c / f"{i}.png")
+    made.new({"data": f"{tmp_path / 'photos'}/", "data.validation": 0.2})
+    with pytest.raises(DataError, match="has no test images here: look at those of validation with --split val"):
+        look(made, "e0001", split="test")

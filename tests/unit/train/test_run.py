@@ -433,6 +433,50 @@ def test_what_ends_a_run_is_told_with_the_way_out(lab, error, num_parts, text):
     assert re.search(text, str(told))
 
 
+def test_a_run_whose_checkpoints_are_not_here_says_that_it_begins_again(lab):
+    lab.new({**QUICK, "train.epochs": 3, "train.checkpoint_seconds": 0.0})
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 10))
+    for path in (lab.run_folder("e0001", 42) / "checkpoints").iterdir():  # as in a clone: git does not keep them
+        path.unlink()
+    run = lab.run("e0001")
+    assert run.finished
+    assert "no checkpoint is here, though it stopped at step 10: it begins again, its rows are compared" in run.warnings
+
+
+def test_a_run_goes_on_where_what_it_started_from_is_gone(lab):
+    lab.new({**QUICK, "train.checkpoint_seconds": 0.0})
+    lab.run("e0001")
+    lab.new({"train.epochs": 3}, continues="e0001")
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0002", stop=stop, watcher=StopAt(stop, 3))
+    for path in (lab.run_folder("e0001", 42) / "checkpoints").glob("state-*"):
+        path.unlink()
+    assert lab.run("e0002").finished
+    lab.new({"train.epochs": 4}, parent="e0002")
+    with pytest.raises(
+        RunError, match=r"e0001 has no whole checkpoint to continue from .*it is finished and not trained again, so make one with its"
+    ):
+        lab.run("e0003")
+
+
+def test_a_finished_run_without_an_end_that_can_be_read_is_no_error(lab):
+    lab.new(QUICK)
+    path = lab.run("e0001").folder / "record.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-1], lines[-1].replace(b'"best_epoch"', b'"best_epoch_"')]))
+    told = []
+
+    class Listens(Silent):
+        def note(self, text):
+            told.append(text)
+
+    lab.run("e0001", watcher=Listens())
+    assert "the end of e0001 is in no record that can be read: e0001_model_best.pth was not written" in told
+
+
 def test_threads_that_a_run_cannot_change_any_more_are_told(lab):
     lab.new({**QUICK, "train.epochs": 3, "train.checkpoint_seconds": 0.0})
     stop, told = Stop(), []

@@ -26,8 +26,8 @@ TRANSFORMS = tuple(RECIPES)
 class Normalize(Section):
     """Mean and standard deviation for each channel, of pixels between 0 and 1."""
 
-    mean: list[Float] = Field(min_length=1, max_length=4)
-    std: list[Annotated[Float, Field(gt=0)]] = Field(min_length=1, max_length=4)
+    mean: list[Annotated[Float, Field(ge=0, le=1)]] = Field(min_length=1, max_length=4)
+    std: list[Annotated[Float, Field(gt=0, le=1)]] = Field(min_length=1, max_length=4)
 
 
 class Data(Section):

@@ -74,11 +74,11 @@ def assemble(
     name: str,
     problems: list[str],
     pixels_NCHW: Callable[[], Tensor],
-    labels: Sequence[str],
+    labels: Sequence[str | int],
     classes: Sequence[str] | None,
     split: Sequence[str] | None,
 ) -> Loaded:
-    """Return a data set of pixels, labels as texts, and a part (train, val or test) for each image.
+    """Return a data set of pixels, labels, and a part (train, val or test) for each image.
 
     Raises:
         DataError: with `problems`, if there are any, or where labels and classes do not fit; all at once.
@@ -100,19 +100,21 @@ def assemble(
 
 
 def class_names(
-    labels: Sequence[str], classes: Sequence[str] | None, split: Sequence[str] | None, problems: list[str]
+    labels: Sequence[str | int], classes: Sequence[str] | None, split: Sequence[str] | None, problems: list[str]
 ) -> tuple[list[str], list[str], tuple[list[str], list[str]]]:
     """Return the class of each image, all classes in order, and the classes of the training and of the other images; add what is wrong to `problems`.
 
-    With `classes`, a label is one of them, or its number.
+    With `classes`, a label is the number of one, also where classes have numbers as names; or its name.
     """
-    named, order = list(labels), list(classes or in_order(set(labels)))
+    named = [str(label) for label in labels]
+    order = list(classes or in_order(set(named)))
     if classes is not None:
         if len(set(classes)) != len(classes):
             problems.append("has classes that are named twice: " + name_some(sorted({c for c in classes if list(classes).count(c) > 1})))
         numbers = {str(k): c for k, c in enumerate(classes)}
         known = set(classes)
-        named = [label if label in known else numbers.get(label, label) for label in labels]
+        are_numbers = all(isinstance(label, int) and 0 <= label < len(classes) for label in labels)
+        named = [numbers[label] if are_numbers or (label in numbers and label not in known) else label for label in named]
         if wrong := sorted(set(named) - known):
             problems.append(
                 f"has labels that are none of its {len(classes)} classes: {name_some(wrong)}; labels are 0 to {len(classes) - 1}, or names"
@@ -148,8 +150,8 @@ def _is_plain(array: Any) -> bool:
     return isinstance(array, np.ndarray) and array.dtype.kind in "biuf" and array.dtype.isnative
 
 
-def labels_of(labels: Any, num: int, name: str, problems: list[str]) -> list[str]:
-    """Return labels as texts; add to `problems` where they are no whole numbers or texts, or not as many as there are images (`num`)."""
+def labels_of(labels: Any, num: int, name: str, problems: list[str]) -> list[str | int]:
+    """Return labels, whole numbers or texts; add to `problems` where they are neither, or not as many as there are images (`num`)."""
     try:
         array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     except (ValueError, TypeError, RuntimeError) as error:  # lists of unlike lengths, other objects
@@ -164,5 +166,5 @@ def labels_of(labels: Any, num: int, name: str, problems: list[str]) -> list[str
     elif array.dtype.kind not in "biuU":
         problems.append(f"{name} is of type {array.dtype}, must be whole numbers or texts")
     else:
-        return [str(int(v)) if array.dtype.kind == "b" else str(v) for v in array.tolist()]
+        return [str(v) if array.dtype.kind == "U" else int(v) for v in array.tolist()]
     return []

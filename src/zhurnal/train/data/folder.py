@@ -115,7 +115,7 @@ def _stop_at_bad(source: Source, data: Data, bad: dict[int, str]) -> None:
     if data.bad_images == "stop":
         way_out = "mend or remove them, or set data.bad_images=skip"
         raise DataError(f"{source.path}: {count(len(bad), 'image')} cannot be used; {way_out}:\n  " + name_some(lines, "\n  ", MOST_BAD_NAMED))
-    left = {source.labels[i] for i in range(len(source.names)) if i not in bad and not source.is_test[i]}
+    left = {source.labels[i] for i in range(len(source.names)) if i not in bad and not source.is_test[i] and not (source.is_val and source.is_val[i])}
     if lost := [name for label, name in enumerate(source.classes) if label not in left]:
         raise DataError(f"{source.path}: no training image can be read of {name_some(lost)}:\n  " + name_some(lines, "\n  ", MOST_BAD_NAMED))
 

@@ -72,7 +72,7 @@ def _fields(own: Own, made: Any) -> dict[str, Any]:
     return found
 
 
-def _labels_and_split(fields: dict[str, Any], num: int, problems: list[str]) -> tuple[list[str], list[str] | None]:
+def _labels_and_split(fields: dict[str, Any], num: int, problems: list[str]) -> tuple[list[str | int], list[str] | None]:
     labels = arrays.labels_of(fields["labels"], num, "labels", problems)
     split = None
     if fields["split"] is not None:

@@ -15,7 +15,8 @@ from torch import Tensor
 from ...core.errors import DataError
 from ...core.progress import Progress, silent
 from ...core.settings import DATASETS, FROM_PATH, Clips, Data, MovingShapes, Normalize
-from ...core.text import did_you_mean, list_names
+from ...core.text import count, did_you_mean, list_names
+from ...store import files
 from .. import own
 from . import arrays, builtin, clips, folder, given, huggingface, moving, penn_fudan, splits, table
 from . import cache as cached
@@ -52,6 +53,8 @@ def prepare(data: Data, *, root: Path, base: Path, cache: Path, download: bool =
             problems.append(
                 f"data.validation is test, but {loaded.name} has no test images; give a part of the training images, such as data.validation=0.1"
             )
+        if loaded.is_val_N is not None and (num := int((loaded.is_val_N & ~loaded.is_test_N).sum())):
+            notes.append(f"the set's own {count(num, 'validation image')} are trained on, for data.validation is test")
     elif loaded.is_val_N is not None and bool(loaded.is_val_N.any()):
         val_rows, train_rows = loaded.is_val_N.nonzero()[:, 0], (~loaded.is_test_N & ~loaded.is_val_N).nonzero()[:, 0]
         test = _split(loaded, test_rows) if len(test_rows) else None
@@ -116,7 +119,7 @@ def _load(data: Data, root: Path, base: Path, cache: Path, download: bool, progr
     if data.name in FROM_PATH:
         if data.path is None:
             raise DataError(f"data.path is none, must be {FROM_PATH[data.name]} where data.name is {data.name}: set data.path")
-        path = base / Path(data.path).expanduser()
+        path = base / files.expand(data.path)
         if isinstance(data, Clips):
             return clips.load(data, path, cache, report, fits)
         if data.name == "npz":
@@ -125,7 +128,7 @@ def _load(data: Data, root: Path, base: Path, cache: Path, download: bool, progr
         return folder.load(data, _source(data, path, cache, report), cache, report, fits)
     own_part = own.find("data", data.name, base)
     if own_part is not None:
-        root = base / Path(data.path).expanduser() if data.path else root
+        root = base / files.expand(data.path) if data.path else root
         return given.load_given(own_part, data, root, cache, report, fits)
     if data.name == "digits":
         loaded = builtin.digits()

@@ -8,6 +8,7 @@ no images by their suffix are left out and noted. Images are numbered in the ord
 import hashlib
 import json
 import os
+import re
 import threading
 import unicodedata
 import zipfile
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.progress import Progress
-from ...core.text import count, printable
+from ...core.text import count, list_names, printable
 from . import cache as cached
 from .decode import SUFFIXES, BadImage
 
@@ -28,6 +29,7 @@ LARGEST_DIRECTORY = 64_000_000  # bytes of a zip's list of its members: about 60
 MOST_PACKED, HARMLESS = 100, 16_000_000  # a member that is packed tighter, and not so small, is no image that anyone saved
 MOST_NAMED = 20
 NO_FILE = -1  # the size of a link to nowhere or a pipe: an image that cannot be read, not an absent one
+_PART_LIKE = re.compile(r"(train|training|test|testing|val|valid|validation|dev|eval|evaluation)([ _-]?(set|data|images))?", re.IGNORECASE)
 _LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 
@@ -161,7 +163,8 @@ def _list_folder(path: Path) -> Listing:
                     files.append(Found(inside, stat.st_size if entry.is_file() else NO_FILE, stat.st_mtime_ns))
 
     try:
-        walk(path, (), frozenset())
+        root = path.stat()
+        walk(path, (), frozenset({(root.st_dev, root.st_ino)}))
     except OSError as error:
         raise DataError(f"data.path: {error.filename or path} cannot be read ({error.strerror}); change its permissions or leave it out") from error
     return Listing(tuple(files), frozenset(folders), lambda parts: path.joinpath(*parts).read_bytes())
@@ -275,6 +278,9 @@ def _layout(path: Path, listing: Listing, kind: Kind) -> tuple[list[Found], tupl
     class_folders = sorted(parts for parts in in_use if len(parts) == at + 1)
     if not class_folders:
         raise DataError(f"{path}: has no class folders{' in train' if split else ''}; {wanted}")
+    tops = sorted({class_name(parts[at]) for parts in class_folders})
+    if not split and all(_PART_LIKE.fullmatch(top) for top in tops) and any(len(parts) > at + 1 for parts in in_use):
+        raise DataError(f"{path}: {list_names(tops)} look like parts of the images, not like classes: rename them to train and test; {wanted}")
     inside = [f for f in listing.files if len(f.parts) > at + 1 and (not split or f.parts[depth] in parts_used)]
     images = [f for f in inside if _is_image(f, kind)]
     filled = {f.parts[: at + 1] for f in images}
