@@ -18,7 +18,7 @@ import torch
 from ..core.errors import RunError, SettingsError
 from ..core.text import show
 from ..store.lab import Lab
-from . import setup
+from . import mix, setup
 from .bench import as_before, batches
 from .step import train_step
 from .watch import Silent, Watcher
@@ -103,10 +103,12 @@ def find(
             for group, ratio in zip(parts.optimizer.param_groups, ratios, strict=True):
                 if ratio is not None:
                     group["lr"] = lrs[-1] * ratio
+            draws = mix.draw(parts.feed.seed, *divmod(step, parts.feed.num_batches)) if train.mixup or train.cutmix else []
+            mixed = mix.mix(images_NCHW, labels_N, draws, mixup=train.mixup, cutmix=train.cutmix, probability=train.mix_probability)
+            two: dict[str, Any] = {"partners_N": mixed.labels_b_N, "weight": mixed.weight}
+            options: dict[str, Any] = {"num_parts": train.accumulate, "clip_grad_norm": train.clip_grad_norm}
             try:
-                loss_sum, _ = train_step(
-                    parts.model, parts.optimizer, parts.loss, images_NCHW, labels_N, num_parts=train.accumulate, clip_grad_norm=train.clip_grad_norm
-                )
+                loss_sum, _ = train_step(parts.model, parts.optimizer, parts.loss, mixed.images_NCHW, mixed.labels_a_N, **two, **options)
             except ValueError as error:
                 if "Expected more than 1 value per channel" not in str(error):
                     raise

@@ -175,3 +175,11 @@ def test_the_suggestion_trains_well(tmp_path, optimizer):
     assert np.isfinite(best[1.0]).all()
     assert best[1.0][-1] < 0.9 * best[1 / 30][-1]
     assert best[1.0][-1] < best[1.0][0]
+
+
+def test_images_are_mixed_as_in_a_run(tmp_path):
+    lab = Lab(Lab.init(tmp_path / "lab").folder)
+    lab.new(SMALL)
+    lab.new({"train.mixup": 1.0}, parent="e0001")
+    first, second = (lr_find.find(lab, name, steps=20).losses for name in ("e0001", "e0002"))
+    assert first != second
