@@ -55,7 +55,7 @@ def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.op
     Raises:
         OSError: the disk is full or gone; the earlier checkpoints are as they were.
     """
-    device = next(model.parameters()).device
+    device = _device(model)
     state = {
         "position": asdict(position),
         "model": model.state_dict(),
@@ -77,6 +77,10 @@ def save(folder: Path, position: Position, model: nn.Module, optimizer: torch.op
             old.unlink()
             old.with_suffix(".sha256").unlink(missing_ok=True)
     return path
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _pack(value: Any) -> tuple[memoryview, str]:
@@ -149,7 +153,7 @@ def restore(state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.O
         ema.model.load_state_dict(state["ema"])
     cpu, *cuda = state["generators"]
     torch.set_rng_state(cpu)
-    device = next(model.parameters()).device
+    device = _device(model)
     if cuda and device.type == "cuda":
         own = device.index or 0
         torch.cuda.set_rng_state(cuda[own if own < len(cuda) else 0], device)  # earlier versions kept those of all devices

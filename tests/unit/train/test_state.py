@@ -115,22 +115,24 @@ def test_a_position_of_another_version_is_taken_as_far_as_it_is_known(training):
     assert asdict(training.position) == asdict(Position())
 
 
-def test_generators_of_a_gpu_come_back_where_there_is_one(training, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [torch.tensor([7], dtype=torch.uint8)])
+def test_generators_of_the_gpu_that_trains_come_back(training, monkeypatch):
+    device = torch.device("cuda:1")
+    monkeypatch.setattr(state, "_device", lambda model: device)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda of: torch.tensor([of.index], dtype=torch.uint8))
+    taken: list[tuple[int, torch.device]] = []
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda value, of: taken.append((int(value), of)))
     training.save()
     found, _ = state.latest(training.folder)
-    taken: list[list[int]] = []
-    monkeypatch.setattr(torch.cuda, "set_rng_state_all", lambda states: taken.append([int(s) for s in states]))
-    for available, expected in ((False, []), (True, [[7]])):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
-        training.restore(found)
-        assert taken == expected
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    assert len(found["generators"]) == 2
+    training.restore(found)
+    assert taken == [(1, device)]
+    training.restore(found | {"generators": [found["generators"][0], *(torch.tensor([n], dtype=torch.uint8) for n in (5, 6, 7))]})
+    assert taken[1:] == [(6, device)], "of a checkpoint that keeps those of all devices, its own"
+    monkeypatch.undo()
     training.position.step += 1
     training.save()
     training.restore(state.latest(training.folder)[0])
-    assert taken == [[7]], "a checkpoint from a processor has none"
+    assert len(taken) == 2, "a checkpoint from a processor has none"
 
 
 def test_the_last_two_are_kept_and_the_best_until_now(training):
