@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.text import count
-from .console import Console
 from .words import lab_of
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class _Bar:
     def progress(self, task: str, done: int, total: int) -> None:
         if time.monotonic() - self.began < PATIENCE or not sys.stderr.isatty():
             return
-
+        from .console import Console
         from .running import Bars
 
         if self.bars is None:
