@@ -107,6 +107,8 @@ def main() -> None:
         clocked(given.clocked, given.clock_seconds)
         return
     load = os.getloadavg()[0]
+    if unknown := [name for name in given.only.split(",") if name not in NETWORKS]:
+        parser.error(f"--only {','.join(unknown)} is none of {', '.join(NETWORKS)}")
     networks = {name: NETWORKS[name] for name in given.only.split(",")}
     rounds, epochs, whole = given.rounds, given.epochs, WHOLE
     if given.quick:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.progress import Progress
-from ...core.text import count, list_names, printable
+from ...core.text import count, printable
 from . import cache as cached
 from .decode import SUFFIXES, BadImage
 
@@ -280,7 +280,7 @@ def _layout(path: Path, listing: Listing, kind: Kind) -> tuple[list[Found], tupl
         raise DataError(f"{path}: has no class folders{' in train' if split else ''}; {wanted}")
     tops = sorted({class_name(parts[at]) for parts in class_folders})
     if not split and all(_PART_LIKE.fullmatch(top) for top in tops) and any(len(parts) > at + 1 for parts in in_use):
-        raise DataError(f"{path}: {list_names(tops)} look like parts of the images, not like classes: rename them to train and test; {wanted}")
+        raise DataError(f"{path}: {' and '.join(tops)} look like parts of the images, not like classes: rename them to train and test; {wanted}")
     inside = [f for f in listing.files if len(f.parts) > at + 1 and (not split or f.parts[depth] in parts_used)]
     images = [f for f in inside if _is_image(f, kind)]
     filled = {f.parts[: at + 1] for f in images}

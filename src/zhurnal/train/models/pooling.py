@@ -1,4 +1,4 @@
-"""Max-pooling of 2x2 pixels, on processors in a quarter of PyTorch's time where maps lie one after the other; and a convolution together with it.
+"""Max-pooling of 2x2 pixels, on processors in a third to two thirds of PyTorch's time where maps lie one after the other; also with a convolution.
 
 Promises: values and gradients of `MaxPool2d` are equal to those of `torch.nn.MaxPool2d(2)` where they are finite; of equal pixels the first in
 reading order gets the gradient. Images laid out channels last, and other devices, are PyTorch's own: it is fast there.
