@@ -62,7 +62,22 @@ def child(folder: str, point: str, count: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     written = state.files._temporary
-    if point == "in the middle of a file":
+    if point in ("at any time, slowly", "at any time, and waits for it"):
+        # a quick machine must not end the run before it is killed: the steps take their time, and the last validation waits
+        step, evaluate, validations = running.train_step, running.evaluate, [0]
+
+        def slowly(*arguments: object, **options: object) -> object:
+            time.sleep(0.004)
+            return step(*arguments, **options)
+
+        def waiting(*arguments: object, **options: object) -> object:
+            validations[0] += 1
+            if point.endswith("waits for it") and validations[0] == labs.CHANGES["train.epochs"]:
+                time.sleep(600)
+            return evaluate(*arguments, **options)
+
+        running.train_step, running.evaluate = slowly, waiting
+    elif point == "in the middle of a file":
         state.files._temporary = die_in_the_middle_of_a_file
     elif point == "between two batches of validation":
         real = running.evaluate
@@ -126,9 +141,9 @@ def test_killed_at_random_moments(context, tmp_path, undisturbed, seed):
     draw = random.Random(seed)
     lab = make_lab(tmp_path / "lab")
     kills = 0
-    for _ in range(12):
+    for number in range(12):
         # nothing happens before the run has set up: begin to count when its lock is held
-        process = context.Process(target=child, args=(str(lab.folder), "at any time", 0))
+        process = context.Process(target=child, args=(str(lab.folder), "at any time, slowly" if number else "at any time, and waits for it", 0))
         process.start()
         deadline = time.monotonic() + 60
         while not runs.is_locked(lab.run_folder("e0001", 42)) and process.is_alive() and time.monotonic() < deadline:

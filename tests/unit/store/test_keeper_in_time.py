@@ -22,7 +22,7 @@ def test_the_thread_makes_rows_durable_and_tells_trouble_soon(tmp_path, disk, mo
         began = time.monotonic()
         rows.append(ROWS[1])
         until(lambda: told)
-        assert told[0][0] - began < 1
+        assert told[0][0] - began < 5
         time.sleep(0.3)
         assert len(told) == 1, "the same trouble is told once"
         disk.clear()
