@@ -49,6 +49,8 @@ def crop(image: Shape, mean_C: Sequence[int], *, padding: int | None = None, mod
 
     def apply(images_NCHW: Tensor, draws_N2: Tensor) -> Tensor:
         tops_N, lefts_N = below(draws_N2[:, 0], 2 * by + 1), below(draws_N2[:, 1], 2 * by + 1)
+        if mode == "zero":
+            return image_ops.shift(images_NCHW, by - tops_N, by - lefts_N, (by, by))
         return image_ops.crop(image_ops.pad(images_NCHW, by, by, mode), tops_N, lefts_N, (height, width))
 
     return Transform(2, apply, in_place=False)
@@ -76,11 +78,11 @@ def translate(image: Shape, mean_C: Sequence[int], *, horizontal: float = 0.125,
     by_x, by_y = round(most_x), round(most_y)
 
     def apply(images_NCHW: Tensor, draws_N3: Tensor) -> Tensor:
-        lefts_N = by_x - between(draws_N3[:, 1], -most_x, most_x).round_().long()
-        tops_N = by_y - between(draws_N3[:, 2], -most_y, most_y).round_().long()
+        rights_N = between(draws_N3[:, 1], -most_x, most_x).round_().long()
+        downs_N = between(draws_N3[:, 2], -most_y, most_y).round_().long()
 
         def shift(images_MCHW: Tensor, rows_M: Tensor) -> Tensor:
-            return image_ops.crop(image_ops.pad(images_MCHW, by_y, by_x), tops_N[rows_M], lefts_N[rows_M], (height, width))
+            return image_ops.shift(images_MCHW, downs_N[rows_M], rights_N[rows_M], (by_y, by_x))
 
         return _some(images_NCHW, draws_N3[:, 0] < p, shift)
 

@@ -215,6 +215,25 @@ def test_windows_copied_are_windows_looked_up():
     assert torch.equal(image_ops.crop(turned, tops, lefts, (12, 20)), copied)
 
 
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize(("channels", "height", "width"), [(3, 12, 20), (1, 5, 5), (2, 9, 4)])
+def test_images_that_are_shifted_are_windows_of_padded_ones(monkeypatch, channels, height, width, table):
+    monkeypatch.setattr(image_ops, "TABLE", 2**20 if table else 0)
+    most = (4, 3)
+    every = torch.cartesian_prod(torch.arange(-4, 5), torch.arange(-3, 4))
+    images = torch.randint(1, 256, (len(every), channels, height, width), dtype=torch.uint8)
+    before = images.clone()
+    expected = image_ops.gather_windows(image_ops.pad(images, *most), most[0] - every[:, 0], most[1] - every[:, 1], (height, width))
+    assert torch.equal(image_ops.shift(images, every[:, 0], every[:, 1], most), expected)
+    for row, (down, right) in enumerate(every):  # the first and the last image of a batch are where rows would begin outside of memory
+        alone = image_ops.shift(images[row : row + 1], down[None], right[None], most)
+        assert torch.equal(alone, expected[row : row + 1]), (down, right)
+    assert torch.equal(images, before)
+    assert image_ops.shift(images[:0], every[:0, 0], every[:0, 1], most).shape == images[:0].shape
+    far = torch.tensor([2 * height]), torch.tensor([-width])
+    assert not image_ops.shift(images[:1], *far, (2 * height, width)).any(), "all of it is outside"
+
+
 @pytest.mark.parametrize("width", [8, 20, 24, 32])
 @pytest.mark.parametrize("dim", [-1, -2])
 def test_mirrored_in_words_or_in_pixels(width, dim):
