@@ -111,7 +111,7 @@ def saves(epoch: float, every: float, one: float) -> float:
     """Return how many checkpoints a run makes in an epoch of `epoch` seconds, on average, where one takes `one` seconds (see `log.Saver`).
 
     >>> saves(1.0, 10.0, 0.01), saves(5.0, 10.0, 0.01), saves(25.0, 10.0, 0.01), saves(100.0, 10.0, 1.0)
-    (0.5, 1.0, 3.0, 2.0)
+    (0.5, 1.0, 3, 1)
     """
     pause = one / CHECKPOINT_SHARE
     wait, at_end = max(every, pause), max(0.2 * every, pause)

@@ -21,7 +21,7 @@ from .step import Evaluation
 from .watch import Watcher
 
 # Saving checkpoints takes at most this part of the time.
-CHECKPOINT_SHARE = 0.02
+CHECKPOINT_SHARE = 0.01
 PATIENCE = 3.0  # seconds that a run waits at its end for a disk that refuses
 
 

@@ -211,7 +211,7 @@ def seeds_needed(sd: float, difference: float, *, alpha: float = 0.05, chance: f
     """Return how many seeds each of two settings needs to see a true difference with the given chance; none where `most` do not do.
 
     >>> seeds_needed(0.2, 0.61), seeds_needed(0.2, 0.40)
-    (3, 5)
+    (4, 6)
     """
     from scipy.special import ndtri
 
