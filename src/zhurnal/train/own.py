@@ -259,7 +259,9 @@ def _importable(folder: Path) -> Iterator[list[Path]]:
         for name, module in new.items():
             top = name.partition(".")[0]
             file = getattr(new.get(top), "__file__", None)
-            # Exactly these two: the folder may also hold a virtual environment, whose packages must stay.
-            if file in (str(folder / f"{top}.py"), str(folder / top / "__init__.py")):
-                found.append(Path(str(module.__file__)))
+            # Exactly these three: the folder may also hold a virtual environment, whose packages must stay.
+            without_init = file is None and str(folder / top) in getattr(new.get(top), "__path__", ())
+            if without_init or file in (str(folder / f"{top}.py"), str(folder / top / "__init__.py")):
+                if getattr(module, "__file__", None):  # a folder without __init__.py has none
+                    found.append(Path(str(module.__file__)))
                 del sys.modules[name]

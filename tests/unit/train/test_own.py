@@ -74,6 +74,17 @@ def test_files_beside_it_are_found_named_and_forgotten(tmp_path):
     assert not [n for n in sys.modules if "of_mine" in n]
 
 
+def test_files_in_a_folder_without_init_are_found_too(tmp_path):
+    for lab, number in (("lab1", 1), ("lab2", 2)):
+        write(tmp_path, f"{lab}/net.py", "from helpers_of_mine.deep.blocks import number\nimport helpers_of_mine.more\ndef f(): return number\n")
+        write(tmp_path, f"{lab}/helpers_of_mine/deep/blocks.py", f"number = {number}\n")
+        write(tmp_path, f"{lab}/helpers_of_mine/more.py", "")
+        own = load_own("net.py:f", tmp_path / lab)
+        assert own.function() == number
+        assert sorted(own.texts((tmp_path / lab).resolve())) == ["helpers_of_mine/deep/blocks.py", "helpers_of_mine/more.py", "net.py"]
+    assert not [n for n in sys.modules if "of_mine" in n]
+
+
 def test_packages_installed_below_the_folder_stay_loaded(tmp_path, monkeypatch):
     write(tmp_path, ".venv/lib/installed_of_mine.py", "")
     write(tmp_path, "net.py", "import installed_of_mine\ndef f(): pass\n")
