@@ -250,6 +250,24 @@ def test_a_zip_and_the_folder_it_was_made_of_are_alike(pets):
     same(held, streamed)
 
 
+@pytest.mark.parametrize("storage", ["memory", "stream"])
+def test_images_of_a_zip_that_is_mended_are_read_again(pets, storage):
+    packed, whole = pets.parent / "pets.zip", pets.parent / "whole.zip"
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as zipped:
+        for file in sorted(pets.rglob("*.png")):
+            zipped.write(file, file.relative_to(pets.parent))
+    content = whole.read_bytes()
+    middle = content.index((pets / "train" / "cat" / "02.png").read_bytes()) + 60
+    packed.write_bytes(content[:middle] + b"damaged" + content[middle + 7 :])
+    for _ in range(2):  # decoded, and from the cache
+        held = load(packed, storage=storage, bad_images="skip")
+        assert len(held.train) + len(held.val) == NUM["train"] - 1
+    packed.write_bytes(content)  # its list of files, with their checksums, was right before
+    mended = load(packed, storage=storage, bad_images="skip")
+    assert len(mended.train) + len(mended.val) == NUM["train"]
+    assert not any("skipped" in note for note in mended.notes)
+
+
 def test_a_streamed_file_that_vanishes_is_named(pets):
     prepared = load(pets, storage="stream")
     for path in (pets / "test").rglob("*.png"):

@@ -1,5 +1,7 @@
 """Data sets read from a path: tables, DTD's lists, .npz, Hugging Face's folders, Penn-Fudan's crops; and what is wrong with them."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -222,6 +224,12 @@ def test_what_is_wrong_with_hugging_face_s_folders(tmp_path):
     (folder / "test" / "data-00000-of-00001.arrow").write_bytes(b"no arrow")
     assert "data-00000-of-00001.arrow cannot be read" in problem("huggingface", folder / "test")
     assert "holds neither state.json nor dataset_dict.json" in problem("huggingface", tmp_path)
+    folder = layouts.huggingface(tmp_path / "mixed", splits={"train": 12, "test": 8})
+    info = json.loads((folder / "test" / "dataset_info.json").read_text())
+    label = next(f for f in info["features"].values() if "names" in f)
+    del label["names"]
+    (folder / "test" / "dataset_info.json").write_text(json.dumps(info))
+    assert "only some of its splits name their classes; make them alike" in problem("huggingface", folder)
 
 
 # --- Penn-Fudan ------------------------------------------------------------------------------------------------------------------------------
@@ -235,6 +243,7 @@ def test_penn_fudan_s_crops_hold_what_they_say(tmp_path):
         images_NCHW, labels_N, _ = everything(split)
         assert torch.equal(images_NCHW.flatten(1).max(1).values > 100, labels_N == 1)
         assert labels_N.double().mean() == 0.5
+    (tmp_path / "pf" / "PNGImages" / "._Ped00001.png").write_bytes(b"what macOS puts beside a file")
     again = load("penn_fudan", tmp_path / "pf", image_size=24, storage="stream")
     assert torch.equal(everything(again.train)[0], everything(prepared.train)[0])
 

@@ -61,7 +61,7 @@ def once(
     progress: Progress,
     *,
     pixels: bool,
-    read: Callable[[dict[str, Any], np.ndarray | None], T],
+    read: Callable[[dict[str, Any], np.ndarray | None], T | None],
     make: Callable[[], T],
     facts: Callable[[T], tuple[dict[str, Any], np.ndarray | None]],
 ) -> tuple[T, str]:
@@ -72,7 +72,7 @@ def once(
         key: its name there.
         progress: told of waiting for another process.
         pixels: whether pixels are read too.
-        read: turns facts and pixels into what is returned.
+        read: turns facts and pixels into what is returned, or into None where they no longer hold.
         make: makes it; what it raises is raised, and nothing is stored.
         facts: turns it into facts and pixels.
     """

@@ -60,9 +60,12 @@ def load(data: Data, source: Source, cache: Path, progress: Progress, fits: Call
             _stop_at_bad(source, data, made.bad)
             return made
 
-        checked, why = cached.once(
-            cache, key, progress, pixels=in_ram, read=_from_facts, make=make, facts=lambda made: (_to_facts(made), made.pixels_NCHW)
-        )
+        def read(facts: dict[str, Any], pixels_NCHW: np.ndarray | None) -> _Checked | None:
+            """Return what is stored, or None where an image that could not be read can be by now: a zip can be mended with its list as it was."""
+            kept = _from_facts(facts, pixels_NCHW)
+            return kept if all(_is_bad(source, number, data) for number in kept.bad) else None
+
+        checked, why = cached.once(cache, key, progress, pixels=in_ram, read=read, make=make, facts=lambda made: (_to_facts(made), made.pixels_NCHW))
         notes += [f"decoded images {why}"] if why else []
         _stop_at_bad(source, data, checked.bad)
     if checked.bad:
@@ -137,6 +140,14 @@ def _first_size(source: Source, data: Data) -> tuple[int, int]:
 
 def _decode(source: Source, number: int, data: Data) -> Decoded:
     return decode(source.read(number), data.image_size, data.channels)
+
+
+def _is_bad(source: Source, number: int, data: Data) -> bool:
+    try:
+        _decode(source, number, data)
+    except BadImage:
+        return True
+    return False
 
 
 def _decode_all(source: Source, data: Data, size: tuple[int, int], keep: bool, progress: Progress) -> _Checked:

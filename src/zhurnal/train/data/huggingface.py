@@ -36,6 +36,8 @@ def scan_huggingface(path: Path, label_column: str | None) -> Source:
     digest = hashlib.sha256()
     rows: list[tuple[str, Any, int, str]] = []  # split, table column of images, row, label
     classes: list[str] | None = None
+    if len({names is None for *_, names in parts}) > 1:
+        raise DataError(f"{path}: only some of its splits name their classes; make them alike with Dataset.cast_column, and save it again")
     for split, folder, image, label, names in parts:
         table = _table(folder, digest)
         if missing := [c for c in (image, label) if c not in table.column_names]:

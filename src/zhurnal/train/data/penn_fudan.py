@@ -46,7 +46,7 @@ def scan_penn_fudan(path: Path, progress: Progress) -> Source:
     Raises:
         DataError: folders or masks are missing or cannot be read; all problems at once.
     """
-    photos = sorted((path / "PNGImages").glob("*.png"))
+    photos = sorted(p for p in (path / "PNGImages").glob("*.png") if not p.name.startswith("."))  # ._x.png: what macOS puts beside a file
     if not photos or not (path / "PedMasks").is_dir():
         raise DataError(f"data.path: {path} must hold PNGImages/*.png and PedMasks/<name>_mask.png")
     problems: list[str] = []
