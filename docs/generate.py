@@ -1,7 +1,10 @@
 """Write docs/commands.md and docs/settings.md from the code: `make docs`. A test compares them with what this makes."""
 
 import sys
+import typing
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,18 +21,34 @@ def commands() -> str:
     """Return the reference of all commands."""
     text = "# Commands\n\n" + MADE.format("src/zhurnal/cli")
     text += "\n`zhurnal --lab FOLDER COMMAND` works on a lab from elsewhere; without it, the lab is the folder you are in or the nearest above.\n"
-    text += "\nExit status: 0 done; 1 something does not hold (`verify`) or a bug; 2 something to mend, named in one line; 130 stopped by Ctrl-C\n"
-    text += "(a run goes on from there).\n"
+    text += (
+        "\nExit status: 0 done; 1 something does not hold (`verify`) or a bug; 2 something to mend, told in plain lines (also where `check` finds a\n"
+    )
+    text += "broken promise, and where `write` keeps a block that you edited); 130 stopped by Ctrl-C (a run goes on from there).\n"
     for name, command in cli.commands.items():
         usage = command.get_usage(click.Context(command, info_name=f"zhurnal {name}")).removeprefix("Usage: ")
         text += f"\n## zhurnal {name}\n\n```\n{usage}\n```\n\n{' '.join((command.help or '').split())}\n\n"
         for parameter in command.params:
             if isinstance(parameter, click.Option):
-                values = "" if parameter.is_flag else f" {parameter.make_metavar(click.Context(command))}"
-                text += f"- `{', '.join(sorted(parameter.opts, key=len, reverse=True))}{values}`: {parameter.help or ''}\n"
+                text += _option(parameter, click.Context(command))
         if name == "compare":
             text += "\nColumns: " + ", ".join(f"`{key}` ({column.heading})" for key, column in COLUMNS.items()) + ".\n"
     return text.replace("\n\n\n", "\n\n").rstrip() + "\n"
+
+
+def _option(option: click.Option, context: click.Context) -> str:
+    """Return the line about an option: its names, its default and bounds where it has them, and what it does."""
+    names = ", ".join(sorted(option.opts, key=len, reverse=True))
+    names += f" / {', '.join(option.secondary_opts)}" if option.secondary_opts else ""
+    values = "" if option.is_flag else f" {option.make_metavar(context).replace(' RANGE', '')}"
+    more = []
+    if isinstance(option.type, click.IntRange | click.FloatRange):
+        more += [f"from {option.type.min:g}"] if option.type.min is not None else []
+        more += [f"to {option.type.max:g}"] if option.type.max is not None else []
+    if not option.is_flag and option.show_default and isinstance(option.default, int | float | str):
+        more.append(f"default {option.default}")
+    told = f" ({', '.join(more)})" if more else ""
+    return f"- `{names}{values}`: {' '.join((option.help or '').split())}{told}\n"
 
 
 def all_settings() -> str:
@@ -55,7 +74,7 @@ def all_settings() -> str:
             if fields:
                 text += "\n| setting | default | meaning |\n|---|---|---|\n"
             for field, info in fields:
-                text += f"| `{section}.{field}` | `{show(info.default)}` | {(info.description or '').replace('|', ' or ')} |\n"
+                text += f"| `{section}.{field}` | `{show(info.default)}` | {(info.description or '').replace('|', ' or ')}{_allowed(info)} |\n"
         if section == "model":
             libraries = " or ".join(f"`model={library}:NAME`" for library in settings.LIBRARIES)
             text += f"\n### {libraries}\n\n{(settings.ForeignModel.__doc__ or '').splitlines()[0]} `zhurnal models timm:` lists the names.\n"
@@ -65,13 +84,43 @@ def all_settings() -> str:
                     text += f"| `model.{field}` | `{show(info.default)}` | {info.description} |\n"
         if section in settings.PARTS and settings.PARTS[section][2] is not None:
             own = settings.PARTS[section][2]
-            if section in settings.FOREIGN:
+            if section in settings.FOREIGN and section != "model":
                 prefixes, foreign = settings.FOREIGN[section]
                 text += f"\n### {' or '.join(f'`{section}={p}NAME`' for p in prefixes)}\n\n{(foreign.__doc__ or '').splitlines()[0]}\n"
             text += f"\n### `{section}=my_{section}.py:Name`\n\n{(own.__doc__ or '').splitlines()[0]} See [your own parts](own-parts.md).\n"
         if section == "data":
             text += _steps()
     return text
+
+
+def _allowed(info: Any) -> str:
+    """Return the words that a setting takes, where they are few and its description does not name them, and its bounds."""
+    words = [w for w in _words(info.annotation) if w not in (info.description or "") and w != show(info.default)]
+    told = [f"or {', '.join(f'`{w}`' for w in words)}"] if words else []
+    names = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
+    told += [f"{names[k]} {show(v)}" for m in info.metadata for k in names if (v := getattr(m, k, None)) is not None]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _words(annotation: Any) -> list[str]:
+    """Return the texts that a type allows, where it is a choice of texts, alone or among other types."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return [w for w in typing.get_args(annotation) if isinstance(w, str)]
+    return [w for part in typing.get_args(annotation) for w in _words(part)]
+
+
+def _flow(steps: Any) -> str:
+    """Return a list of steps as one would write it in a file."""
+    told = []
+    for name, options in settings.steps_of(steps):
+        fields = settings.STEPS[name].model_fields
+        changed = ", ".join(f"{key}: {show(value)}" for key, value in options.items() if value != fields[key].default)
+        told.append(f"{name}: {{{changed}}}" if changed else name)
+    return f"[{', '.join(told)}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if float(f"{value:.4g}") == value else str(Fraction(value).limit_denominator(100))
 
 
 def _steps() -> str:
@@ -83,13 +132,13 @@ def _steps() -> str:
         "default out is no difference. Images stay 8 bit until they are normalized.\n\n| recipe | steps |\n|---|---|\n"
     )
     for name, steps in settings.RECIPES.items():
-        text += f"| `{name}` | {f'`{show(steps)}`' if steps else 'none: images stay as they are'} |\n"
+        text += f"| `{name}` | {f'`{_flow(steps)}`' if steps else 'none: images stay as they are'} |\n"
     text += "\n| step | option | default | meaning |\n|---|---|---|---|\n"
     for name, cls in settings.STEPS.items():
         text += f"| `{name}` | | | {(cls.__doc__ or '').splitlines()[0]} |\n"
         for field, info in cls.model_fields.items():
-            default = show([float(f"{v:.4g}") for v in info.default] if isinstance(info.default, tuple) else info.default)
-            text += f"| | `{field}` | `{default}` | {info.description} |\n"
+            default = f"[{', '.join(map(_number, info.default))}]" if isinstance(info.default, tuple) else show(info.default)
+            text += f"| | `{field}` | `{default}` | {info.description}{_allowed(info)} |\n"
     return text
 
 

@@ -10,20 +10,21 @@ import pytest
 import zhurnal
 
 ROOT = Path(zhurnal.__file__).parent
-MAY_IMPORT = {
-    "core": set(),
-    "store": {"core"},
-    "train": {"core", "store"},
-    "analyze": {"core", "store"},
-    "report": {"core", "store", "analyze"},
-    "jobs": {"core", "store"},
-    "tidy": {"core", "store", "report"},
-    "api": {"core", "store", "train", "analyze", "report", "jobs", "tidy"},
-    "worker": {"core", "jobs", "api"},
-    "cli": {"core", "store", "train", "analyze", "report", "jobs", "tidy", "api"},
-    "__init__": {"core", "api"},
-    "__main__": {"cli"},
+PAGE = Path(__file__).parents[2] / "ARCHITECTURE.md"
+LAYERS = {  # folder -> its layer, and what it may import, from the table of that page
+    cells[1].strip(" `").removesuffix(".py"): (int(cells[0]), cells[3].strip())
+    for cells in (line.strip("|\n ").split(" | ") for line in PAGE.read_text().splitlines())
+    if len(cells) == 4 and cells[0].strip().isdigit()
 }
+
+
+def _may_import(layer: int, words: str) -> set[str]:
+    if words == "nothing of ours":
+        return set()
+    return {name for name, (below, _) in LAYERS.items() if below < layer} if words.startswith("all") else set(words.split(", "))
+
+
+MAY_IMPORT = {name: _may_import(*row) for name, row in LAYERS.items()} | {"__init__": {"core", "api"}, "__main__": {"cli"}}
 # Packages that take long to import, and who may import them, here or inside a function.
 SLOW = {
     "torch": {"train"},
@@ -64,6 +65,16 @@ def imported(path: Path) -> list[tuple[str, bool]]:
             else:
                 found.append((module, node in top))
     return found
+
+
+def test_the_table_points_down():
+    assert {part(path) for path in FILES} == MAY_IMPORT.keys()
+    for name, (layer, _) in LAYERS.items():
+        for other in MAY_IMPORT[name]:
+            assert LAYERS[other][0] < layer, f"{name} is no layer above {other}"
+    assert MAY_IMPORT["tidy"] == {"core", "store", "report"}
+    assert "cli" not in MAY_IMPORT["api"]
+    assert "train" in MAY_IMPORT["api"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

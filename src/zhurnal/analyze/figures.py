@@ -1,4 +1,4 @@
-"""Figures of experiments, as PNG and SVG: the only place that draws.
+"""Figures of experiments, as PNG and SVG.
 
 Promises: the same records give the same bytes; a file whose bytes would not change is left alone; an experiment has the same color and line in every
 figure of a lab (from its number); a value that is missing is a gap; nothing covers a curve; a file says of what it was drawn (its stamp, see

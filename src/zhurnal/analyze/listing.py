@@ -20,6 +20,7 @@ from ..store.view import View, look
 from . import summary as summaries_of
 from .columns import COLUMNS, column_name
 from .summary import Spread, Summary
+from .table import ON_TEST, TEST_MARK, cell
 
 HEADINGS = {
     "experiment": "experiment", "diff": "diff", "question": "question", "state": "state", "best_val_acc": "best val. acc.", "started": "started"
@@ -118,6 +119,11 @@ def ls(lab: Lab, names: Sequence[str] | None = None, *, sort: str | None = None,
     return Listing(columns, headings, right, tuple(lines), tuple(problems), left_out)
 
 
+def legend(listing: Listing) -> str:
+    """Return a sentence that explains the mark of numbers from the test images; an empty text where there is none."""
+    return ON_TEST if any(text.endswith(TEST_MARK) for line in listing.lines for text in line.cells[3:]) else ""
+
+
 def left_out_text(listing: Listing) -> str:
     """Return a sentence about lines that were cut; an empty text where none was."""
     return f"(and {count(listing.left_out, 'more experiment')})" if listing.left_out else ""
@@ -187,11 +193,11 @@ def _make(view: View, name: str, problems: list[str]) -> _Kept:
                     f"{what}{f' (cont. {e.continues})' if e.continues else ''}",
                     e.question,
                     state_of(s.runs) + (", file edited since" if view.edited(name) else ""),
-                    COLUMNS["best_val_acc"].text(summaries_of.best_val_acc(s)),
+                    _text("best_val_acc", s),
                     min((r.started for r in s.runs if r.started), default="")[:16].replace("T", " "),
                 ]
             ),
-            texts=orjson.dumps([COLUMNS[c].text(COLUMNS[c].value(s)) if c not in HEADINGS else "" for c in SORTED_BY]),
+            texts=orjson.dumps([_text(c, s) if c not in HEADINGS else "" for c in SORTED_BY]),
         )
     except ZhurnalError as error:
         problems += str(error).splitlines()
@@ -202,6 +208,11 @@ def _make(view: View, name: str, problems: list[str]) -> _Kept:
     if signature is not None and not any(r.status == "running" for r in s.runs):
         view.index.put("line", name, signature, b"\n".join([orjson.dumps(line[:3]), *line[3:]]))
     return line
+
+
+def _text(column: str, s: Summary) -> str:
+    value = summaries_of.best_val_acc(s) if column == "best_val_acc" else COLUMNS[column].value(s)
+    return cell(column, value, s)
 
 
 def state_of(runs: Sequence[Run]) -> str:

@@ -23,6 +23,7 @@ from .columns import COLUMNS, DEFAULT_COLUMNS, column_name
 from .summary import Spread, Summary
 
 TEST_MARK, STATE_MARK = "†", "‡"
+ON_TEST = f"{TEST_MARK} validated on the test images: the best epoch was chosen on them."
 DefaultsOf = Callable[[str, str | None], Defaults]
 
 
@@ -97,7 +98,7 @@ def tabulate(
     rows = []
     for s in told:
         values = tuple(COLUMNS[c].value(s) for c in wanted)
-        cells = tuple(_cell(c, v, s) for c, v in zip(wanted, values, strict=True))
+        cells = tuple(cell(c, v, s) for c, v in zip(wanted, values, strict=True))
         rows.append(Row(s.name, values, cells))
     picked = [COLUMNS[c] for c in wanted]
     return Table(
@@ -109,7 +110,8 @@ def tabulate(
     )
 
 
-def _cell(column: str, value: Any, s: Summary) -> str:
+def cell(column: str, value: Any, s: Summary) -> str:
+    """Return what a table shows of a value, with its marks."""
     text = COLUMNS[column].text(value)
     if COLUMNS[column].marks and s.on_test and value is not None:
         text += f" {TEST_MARK}"
@@ -196,7 +198,7 @@ def _caption(told: Sequence[Summary], columns: Sequence[str], against_parent: bo
         line = "; ".join(legend) + "."
         lines.append(line[0].upper() + line[1:])
     if any(s.on_test for s in told) and "best_val_acc" in columns:
-        lines.append(f"{TEST_MARK} validated on the test images: the best epoch was chosen on them.")
+        lines.append(ON_TEST)
     for note, which in _together((s.unfinished, s.name) for s in told):
         lines.append(f"{STATE_MARK} {summaries_of.names_text(which)}: {note}.")
     for s in told:

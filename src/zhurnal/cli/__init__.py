@@ -266,7 +266,14 @@ def diff(ctx: click.Context, first: str, second: str) -> None:
 
 @cli.command()
 @click.argument("experiments")
-@click.option("--format", "form", type=click.Choice(["table", "markdown", "csv", "latex", "json"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "csv", "latex", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the table.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the table and all observations with their evidence as JSON: short for --format json.")
 @click.option("--observations/--no-observations", "observe", default=True, show_default=True, help="Say what the runs support, with its strength.")
 @click.option("--columns", help="Columns, separated by commas; `--columns help` lists them.")
@@ -276,7 +283,8 @@ def diff(ctx: click.Context, first: str, second: str) -> None:
 @click.option(
     "--figures",
     help="Kinds of figures to draw in journal/fig, separated by commas; `all`, `none`. "
-    "Without it, three for a table (val_acc_epoch, train_loss_iter, train_val_acc_epoch) and none for other formats.",
+    "Without it, three for a table (val_acc_epoch, train_loss_iter, train_val_acc_epoch) and none for other formats. "
+    "The others are val_loss_epoch, train_acc_epoch, train_loss_epoch, train_val_loss_epoch and lr_epoch.",
 )
 @click.pass_context
 def compare(ctx: click.Context, /, experiments: str, as_json: bool, **options: Any) -> None:
@@ -319,7 +327,9 @@ def results(ctx: click.Context, experiment: str, seed: int | None, epoch: int | 
 
 @cli.command()
 @click.argument("experiments")
-@click.option("--add", "added", multiple=True, metavar="BLOCK", help="Put another block on the page: classes, confusion, calibration or mistakes.")
+@click.option(
+    "--add", "added", multiple=True, metavar="BLOCK", help="Put another block on the page: classes, confusion, calibration, mistakes or observations."
+)
 @click.option("--force", is_flag=True, help="Also rewrite generated blocks that were edited by hand.")
 @click.pass_context
 def write(ctx: click.Context, experiments: str, added: tuple[str, ...], force: bool) -> None:

@@ -119,7 +119,8 @@ def summary(run: Run) -> str:
         return run.state()
     best = max(run.epochs, key=lambda r: (r["val_acc"], -r["epoch"]))
     seconds = statistics.median([t["seconds"] for t in run.times if not t["partial"]] or [float("nan")])
-    text = f"best val. acc. {percent(best['val_acc'])} at epoch {best['epoch']} of {len(run.epochs)}, {duration(seconds)} an epoch"
+    of_test = " (of the test images)" if run.on_test else ""
+    text = f"best val. acc. {percent(best['val_acc'])}{of_test} at epoch {best['epoch']} of {len(run.epochs)}, {duration(seconds)} an epoch"
     if run.test:
         text += f", test acc. {percent(run.test['test_acc'])}"
     return text if run.finished else f"{text}; {run.state()}"

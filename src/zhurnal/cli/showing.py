@@ -20,13 +20,15 @@ from .tables import print_table as print_table
 
 def list_experiments(lab: Lab, names: Sequence[str] | None, *, sort: str | None = None, reverse: bool = False, limit: int | None = None) -> None:
     """Print one line for each experiment; one that cannot be read is named with its error, and hides no other."""
-    from ..analyze.listing import left_out_text
+    from ..analyze.listing import left_out_text, legend
 
     found = lab.ls(names, sort=sort, reverse=reverse, limit=limit)
     if not found.lines and not found.left_out:
         click.echo('no experiments yet: zhurnal new model=lenet data=digits -m "What do I want to know?"')
         return
     print_table(found.headings, [line.cells for line in found.lines], right=found.right, shrink=(1, 2, 3))
+    if text := legend(found):
+        click.echo(text)
     if found.left_out:
         click.echo(left_out_text(found))
     for problem in found.problems:
@@ -61,7 +63,7 @@ def show_experiment(lab: Lab, name: str) -> None:
     click.echo("\nruns" if runs else "\nno runs yet: zhurnal run " + name)
     for run in runs:
         data = run.effective.get("data", {})
-        best = percent(run.best[1]) if run.best else "–"
+        best = (percent(run.best[1]) + (" (of the test images)" if run.on_test else "")) if run.best else "–"
         click.echo(f"  seed {run.seed}  {run.state()}, {run.num_epochs} epochs, best val. acc. {best}")
         if run.test:
             click.echo(f"    test acc. {percent(run.test['test_acc'])} (weights of epoch {run.test['epoch']})")

@@ -21,7 +21,7 @@ def _notes(notes: Sequence[str]) -> None:
 def rm(ctx: click.Context, experiments: str, force: bool) -> None:
     """Move experiments, with their runs and weights, into the lab's trash; `zhurnal restore` brings them back.
 
-    Their numbers are not given again. Journal pages about them stay. Nothing is deleted: that does `zhurnal gc --trash`.
+    Their numbers are not given again. Journal pages about them stay. Nothing is deleted: that does `zhurnal gc --trash --yes`.
     """
     from ..core import numbers
 

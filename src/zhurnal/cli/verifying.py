@@ -21,7 +21,7 @@ PATIENCE = 1.0  # seconds without a word
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.pass_context
 def verify(ctx: click.Context, experiments: str | None, as_json: bool) -> None:
-    """Recompute the journal from the records and report what no longer holds, with file and line; writes nothing.
+    """Recompute the journal from the records and report what no longer holds, with file and line; changes nothing.
 
     ENTRIES are experiments, such as e0001-e0004; without them, the whole journal is verified.
     Exit status: 0 all holds, 1 something does not, 2 error.

@@ -114,6 +114,12 @@ class Run:
 
         return facts_of(parse(self.effective["settings"]).to_dict())
 
+    @property
+    def on_test(self) -> bool:
+        """Whether it was validated on the test images; False before its start."""
+        data = (self.effective.get("settings") or {}).get("data") or {}
+        return bool(data.get("validation") == "test")
+
     @cached_property
     def fingerprints(self) -> dict[str, str]:
         """What else can make its results differ: beginnings of the SHA-256 of its data, and of files of the user's own; empty before its start."""

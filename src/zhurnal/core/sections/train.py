@@ -63,5 +63,7 @@ class Train(Section):
     memory_format: Literal["auto", "contiguous", "channels_last"] = Field(
         "auto", description="layout of images and weights in memory; auto measures which is faster, where training is long"
     )
-    checkpoint_seconds: Annotated[Float, Field(ge=0)] = Field(10.0, description="save the state for resume this often, in seconds")
+    checkpoint_seconds: Annotated[Float, Field(ge=0)] = Field(
+        10.0, description="save the state for resume so many seconds apart; less often where saving takes more than 1 % of the time"
+    )
     tensorboard: Bool = Field(True, description="write TensorBoard events beside the record")
