@@ -1,6 +1,6 @@
 """A guard against growing slower: ratios that take two minutes to measure, held against those that were stored.
 
-    make bench-quick                             # the ratios; exit status 1 when one fell under 80 % of what was stored
+    make bench-quick                             # the ratios; exit status 1 when one fell under 80 % (what the loop adds: 90 %) of what was stored
     python benchmarks/guard.py --write           # measures three times, and stores the medians in results/guard.json
 
 Every ratio is "how many times as cheap, in CPU-seconds", of two programs that take turns in one run, so it says about the same on a slow machine and
@@ -26,6 +26,7 @@ import pipeline
 
 STORED = measure.RESULTS / "guard.json"
 LEAST = 0.8  # of the stored ratio
+LEAST_OF_LOOP = 0.9  # a loop that costs 11 % would cost 39 % before it fell under 0.8
 IMAGES = (5_120, 1_024)  # for training and validation
 
 
@@ -94,13 +95,18 @@ def once(name: str) -> float:
     return found
 
 
-def fell(found: float, stored: float) -> bool:
+def least(name: str) -> float:
+    """Return the part of the stored ratio that is the least."""
+    return LEAST_OF_LOOP if name == "network alone / zhurnal run" else LEAST
+
+
+def fell(name: str, found: float, stored: float) -> bool:
     """Return whether a ratio fell too far.
 
-    >>> fell(3.1, 4.0), fell(3.3, 4.0)
+    >>> fell("JSON lines / record", 3.1, 4.0), fell("JSON lines / record", 3.3, 4.0)
     (True, False)
     """
-    return found < LEAST * stored
+    return found < least(name) * stored
 
 
 def main() -> None:
@@ -121,7 +127,8 @@ def main() -> None:
             "machine": measure.machine(load),
             "versions": measure.versions(sys.executable, ("zhurnal", "torch", "torchvision", "numpy", "pillow")),
         }
-        STORED.write_text(json.dumps({"command": measure.command(), **about, "ratios": ratios}, indent=2) + "\n")
+        before = json.loads(STORED.read_text())["ratios"] if given.only and STORED.exists() else {}
+        STORED.write_text(json.dumps({"command": measure.command(), **about, "ratios": before | ratios}, indent=2) + "\n")
         print(STORED.read_text(), end="")
         return
     stored = json.loads(STORED.read_text())["ratios"]
@@ -129,13 +136,14 @@ def main() -> None:
     print("| times as cheap | now | stored | |\n|---|--:|--:|---|")
     for name in names:
         found = once(name)
-        if fell(found, stored[name]):
+        if fell(name, found, stored[name]):
             found = max(found, once(name))
-        if fell(found, stored[name]):
+        if fell(name, found, stored[name]):
             failed.append(name)
         print(f"| {name} | {found:.2f} | {stored[name]:.2f} | {'fell' if name in failed else 'held'} |", flush=True)
     if failed:
-        print(f"under {LEAST:.0%} of the stored ratio: {', '.join(failed)}. Find what made it slower, or store new ratios with --write and say why")
+        told = ", ".join(f"{name} (under {least(name):.0%})" for name in failed)
+        print(f"fell, of the stored ratio: {told}. Find what made it slower, or store new ratios with --write and say why")
         sys.exit(1)
 
 

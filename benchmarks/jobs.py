@@ -22,7 +22,7 @@ import measure
 import numpy as np
 
 from zhurnal.api import Lab
-from zhurnal.jobs.plan import cores
+from zhurnal.core.cores import cores
 
 RESULT = measure.RESULTS / "jobs.md"
 RUNS = 4

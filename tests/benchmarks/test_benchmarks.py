@@ -201,6 +201,12 @@ def test_the_guard_fails_where_a_ratio_fell(measure, monkeypatch, tmp_path, caps
         else:
             guard.main()
         assert ("| fell |" if status else "| held |") in capsys.readouterr().out
+    (tmp_path / "guard.json").write_text(json.dumps({"ratios": {"another": 3.0, name: 100.0}}))
+    monkeypatch.setattr(sys, "argv", ["guard.py", "--only", name, "--write", "--rounds", "1"])
+    guard.main()
+    stored = json.loads((tmp_path / "guard.json").read_text())["ratios"]
+    assert stored["another"] == 3.0, "what was not measured stays"
+    assert stored[name] < 100
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from ..api import Lab
+from ..core.cores import cores
 from ..core.diff import short
 from ..core.errors import Interrupted, ZhurnalError
 from ..core.secrets import masked
@@ -15,7 +16,7 @@ from ..core.stop import Stop
 from ..core.text import count, percent, printable
 from ..jobs import queue
 from ..jobs.lines import Line
-from ..jobs.plan import Job, cores
+from ..jobs.plan import Job
 from ..jobs.worker import Outcome
 from ..store import runs
 from .console import Console

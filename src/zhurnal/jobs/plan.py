@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.cores import cores
 from ..core.errors import RunError
 from ..core.experiment import Experiment
 from ..store import runs
@@ -93,17 +94,6 @@ def _after(lab: Lab, experiment: Experiment, seed: int, keys: Sequence[Key]) -> 
 def _of_best_weights(lab: Lab, file: str) -> str:
     path = (lab.folder / Path(file)).resolve()
     return path.name.removesuffix("_model_best.pth") if path.parent == lab.logs.resolve() else ""
-
-
-def cores() -> int:
-    """Return how many of the machine's cores this process may use: those it is bound to, or its container's part of them where that is less."""
-    number = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    try:
-        most, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        number = min(number, max(1, int(most) // int(period)))
-    except (OSError, ValueError):  # no container, or one without a limit (`max`)
-        pass
-    return max(1, number)
 
 
 def threads_of_each(at_once: int) -> int:

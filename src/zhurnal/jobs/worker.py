@@ -176,4 +176,7 @@ def _environment(at_once: int) -> dict[str, str]:
     installed = home in (*site.getsitepackages(), site.getusersitepackages())
     path = [p for p in (os.environ.get("PYTHONPATH", ""), "" if installed else home) if p]
     more = {"PYTHONPATH": os.pathsep.join(path)} if path else {}
+    if "OMP_WAIT_POLICY" not in os.environ:  # as the command line does it
+        more["GOMP_SPINCOUNT"] = os.environ.get("GOMP_SPINCOUNT", "2000")
+    more["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
     return {**os.environ, **more, "PYTHONUNBUFFERED": "1", "ZHURNAL_JOBS": str(at_once)}

@@ -28,7 +28,7 @@ def cross_entropy(
 
     `class_weights` (K) multiplies the part of each class, as torch.nn.CrossEntropyLoss(weight=..., reduction="none").
     """
-    weights_K = None if class_weights is None else class_weights.to(logits_NK)
+    weights_K = None if class_weights is None else class_weights.to(logits_NK)  # a copy only where they are elsewhere
     return F.cross_entropy(logits_NK, labels_N, weights_K, reduction="none", label_smoothing=label_smoothing)
 
 
@@ -57,7 +57,13 @@ LOSSES: dict[str, Callable[..., torch.Tensor]] = {"cross_entropy": cross_entropy
 
 
 def make_loss(
-    loss: settings.Loss, base: Path, *, training: bool = True, labels_N: torch.Tensor | None = None, num_classes: int | None = None
+    loss: settings.Loss,
+    base: Path,
+    *,
+    training: bool = True,
+    labels_N: torch.Tensor | None = None,
+    num_classes: int | None = None,
+    device: torch.device | None = None,
 ) -> Loss:
     """Return a function (logits_NK, labels_N) -> losses_N.
 
@@ -70,6 +76,7 @@ def make_loss(
         training: False leaves out label smoothing and class weights, which are part of training: validation losses then compare between experiments.
         labels_N: labels of the training images, which class weights are computed of; needed for these alone.
         num_classes: K, needed for class weights alone.
+        device: where logits will be, for class weights.
 
     Raises:
         SettingsError: a loss of the user's own that is not there or does not take its options.
@@ -86,7 +93,7 @@ def make_loss(
     if options.get("class_weights") is not None:
         if labels_N is None or num_classes is None:
             raise RunError("loss.class_weights needs the labels of the training images: make_loss(..., labels_N=..., num_classes=...)")
-        options["class_weights"] = weigh_classes(options["class_weights"], labels_N, num_classes)
+        options["class_weights"] = weigh_classes(options["class_weights"], labels_N, num_classes).to(device)
     return partial(LOSSES[loss.name], **options)
 
 

@@ -7,7 +7,6 @@ FLOPs are counted as in summary.py: matrix products and convolutions, forward an
 matrices in float32, measured on as many threads. PyTorch works as it does in a run: with deterministic algorithms.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.cores import cores
 from ..core.experiment import Experiment
 from ..store.lab import Lab
 from . import init, models, optimizers, precision, profile, setup, transforms, tuning
@@ -80,13 +80,12 @@ def begin(lab: Lab | None, name: str | None) -> Bench:
     experiment = lab.experiment(name) if lab is not None and name is not None else None
     train = experiment.settings.train if experiment else None
     device = setup.choose_device(train.device if train else "auto")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    threads = (train.num_threads if train else 0) or torch.get_num_threads()
+    num_cores, load = cores(), tuning.load_average()
+    threads = (train.num_threads if train else 0) or min(torch.get_num_threads(), num_cores)
     precisions = (train.precision,) if train else tuple(p for p in precision.DTYPES if precision.is_native(p, device))
-    found = Bench(name or "", "", setup.environment(device), str(device), cores, load, threads, precisions)
-    if load is not None and load > cores:
-        found.notes.append(f"the load average is {load:.1f} on {cores} cores: other programs are at work, these are the figures of a busy machine")
+    found = Bench(name or "", "", setup.environment(device), str(device), num_cores, load, threads, precisions)
+    if load is not None and load > num_cores:
+        found.notes.append(f"the load average is {load:.1f} on {num_cores} cores: other programs are at work, so it measures a busy machine")
     return found
 
 
@@ -141,9 +140,9 @@ def measure(
                 tuned = setup.tune(parts, tuning.choose(*of, found.num_threads, where.cache), found.num_threads)  # as a run would be
                 with tempfile.TemporaryDirectory(dir=where.cache if where.cache.is_dir() else None, prefix="bench-") as folder:
                     found.epoch = measure_epoch(experiment, tuned, Path(folder), seconds=SHARES["epoch"] * seconds, watcher=watcher)
-                torch.set_num_threads(found.num_threads)
                 if operators:
-                    found.operators += measure_operators(parts, experiment)
+                    found.operators += measure_operators(tuned, experiment)
+                torch.set_num_threads(found.num_threads)
             began = time.monotonic()
             for speed in _speeds(found, experiment, parts, threads, max(1.0, left / (len(experiments) - number)), watcher):
                 found.speeds.append(speed)

@@ -160,7 +160,10 @@ class _Window:
         parts = tuple(sorted(self.clock.seconds.items(), key=lambda item: -item[1]))
         found = Profiled(written, first, last, sum(self.clock.seconds.values()), parts, operators(trace, frozenset(self.names)))
         self.profile.found = found
-        self.profile.tell(found)
+        try:
+            self.profile.tell(found)
+        except OSError:  # nobody reads it any more (`zhurnal run --profile | head -1`), or the disk it goes to is full: training goes on
+            self.marks.note("what was profiled could not be printed")
 
     def _open(self, kind: str, name: str) -> None:
         self.names.add(name)

@@ -14,6 +14,7 @@ import orjson
 import torch
 
 from ..core import diff
+from ..core.cores import cores
 from ..core.errors import Interrupted, RunError, ZhurnalError
 from ..core.experiment import Experiment
 from ..core.secrets import masked
@@ -36,8 +37,8 @@ from .state import Position
 from .step import Evaluation, evaluate, train_step
 from .watch import Guarded, Silent, Watcher
 
-# How many threads PyTorch takes by itself; read before any run sets another number.
-_NUM_THREADS = torch.get_num_threads()
+# How many threads PyTorch takes by itself, or a container leaves; read before any run sets another number.
+_NUM_THREADS = min(torch.get_num_threads(), cores())
 
 
 def run(
@@ -173,6 +174,9 @@ def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Pos
         return RunError(f"{text}in batches of {parts.feed.batch_size}): use train.drop_last=true or another train.batch_size"), "failed"
     if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)):
         num_parts, what = experiment.settings.train.accumulate, str(error).splitlines()[0]
+        if any(frame.name == evaluate.__name__ for frame in traceback.extract_tb(error.__traceback__)):
+            text = f"there is not enough memory to validate {experiment.settings.train.batch_size_val} images at once ({what})"
+            return RunError(f"{text}: take a smaller train.batch_size_val in a new experiment"), "failed"
         text = f"there is not enough memory for a training step on {parts.feed.batch_size} images ({what}): let it be computed in more parts"
         return RunError(f"{text}, such as train.accumulate={2 * num_parts}, in a new experiment, or take a smaller train.batch_size"), "failed"
     if isinstance(error, Exception) and not isinstance(error, ZhurnalError):
@@ -207,6 +211,9 @@ def _open(
             wanted, had = getattr(experiment.settings.train, key), before.get(key)
             if had is not None and wanted not in (0, "auto", had):
                 log.watcher.note(f"train.{key} is {wanted} now, but this run goes on with {had}, as it began: else its results would not be the same")
+    if before and parts.choice.num_threads > cores():
+        told = f"it goes on with {count(parts.choice.num_threads, 'thread')}, as it began, on {count(cores(), 'core')}"
+        log.watcher.note(f"{told}: slower, but the same to the bit only so; a new experiment takes what is there")
     machine = setup.environment(parts.device)
     starts = [r for r in read_record(log.home / "events.jsonl")[0] if r["kind"] == "start"]
     log.event("start", attempt=len(starts) + 1, step=position.step, epoch=position.epoch, **machine)
@@ -291,6 +298,8 @@ def _train(settings: Train, experiment: Experiment, parts: Parts, at: Position, 
                 save(PATIENCE if stop.reason else 0.0)
                 if stop.reason:
                     raise Interrupted(stop.reason)
+        if parts.device.type == "cuda":
+            torch.cuda.synchronize(parts.device)  # else what is left of training would count as validation
         at.seconds = time.monotonic() - began
         try:
             _close_epoch(settings, parts, at, sums, log, checkpoints, stop)

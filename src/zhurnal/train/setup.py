@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -59,6 +60,7 @@ def choose_device(name: str) -> torch.device:
     Raises:
         RunError: it is not there.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it products on a GPU may differ from run to run; read at the first of them
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
@@ -128,7 +130,7 @@ def build(lab: Lab, experiment: Experiment, seed: int, *, download: bool, watche
         normalize=normalize,
         model=model,
         optimizer=optimizer,
-        loss=losses.make_loss(settings.loss, lab.folder, labels_N=data.train.labels_N, num_classes=len(data.classes)),
+        loss=losses.make_loss(settings.loss, lab.folder, labels_N=data.train.labels_N, num_classes=len(data.classes), device=device),
         val_loss=losses.make_loss(settings.loss, lab.folder, training=False),
         device=device,
         ema=Ema(model, settings.train.ema) if settings.train.ema else None,

@@ -26,6 +26,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..core.cores import cores
 from ..core.settings import Settings, Train
 from ..store import files
 
@@ -35,6 +36,7 @@ WORTH = 1e12  # floating-point operations of training from which on a measuremen
 SECONDS = 2.0  # that a measurement takes, about
 STEP_SECONDS = 0.1  # of a step that is measured: large networks are tried with fewer images
 CODE = 2  # raised when layers or networks of this package become faster: what was measured with those before is measured anew
+TOO_SLOW = 3.0  # times the best: with fewer threads it only gets slower
 BETTER = 0.95  # of the time of the simpler choice: what is gained must be more than noise
 
 
@@ -44,7 +46,7 @@ class Choice:
 
     memory_format: str  # contiguous or channels_last
     num_threads: int
-    why: str  # given, short, measured, measured on a busy machine, known (by an earlier run), resumed, or "not measured: " and the error
+    why: str  # given, only choice, short, measured, measured on a busy machine, known (by an earlier run), resumed, or "not measured: " and the error
     microseconds: dict[str, float] = field(default_factory=dict)  # for an image of a training step, of all that were tried: "channels_last x2"
 
 
@@ -67,13 +69,16 @@ def choose(settings: Settings, model: nn.Module, image: tuple[int, ...], num_tra
         return Choice(formats[0], counts[0], "given")
     if not _has_maps(model) and train.memory_format == "auto":
         formats = [CONTIGUOUS]
+    if len(formats) * len(counts) == 1:
+        return Choice(formats[0], counts[0], "only choice")
     try:
         with _undisturbed(model) as tried:
             work = _flops(tried, image, device) * num_train * train.epochs
             if work < WORTH:
                 return Choice(formats[0], counts[0], "short")
-            key = cache / "tuning" / f"{_key(settings, image, device, threads)}.json"
-            if (known := _read(key)) is not None:
+            key = cache / "tuning" / f"{_key(settings, model, image, device, threads)}.json"
+            known = _read(key)
+            if known is not None and known.memory_format in formats and known.num_threads in counts:
                 return known
             times = _measure(tried, formats, counts, image, device, math.ceil(train.batch_size / train.accumulate))
     except Exception as error:  # noqa: BLE001  # of any network; where it is an error of its own, training meets it and tells it better
@@ -127,15 +132,21 @@ def keep_memory() -> None:
         return
     mallopt = ctypes.CDLL(None).mallopt
     trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    mallopt(mmap_threshold, 64 << 20)
-    mallopt(trim_threshold, 256 << 20)
+    if mallopt(mmap_threshold, 64 << 20) or mallopt(mmap_threshold, 32 << 20):  # older ones refuse more than 32 MB
+        mallopt(trim_threshold, 256 << 20)  # alone it would end glibc's own raising of the other, which is worse than nothing
 
 
 def _busy() -> bool:
     """Return whether more wants to compute than there are cores, by the load of the last minute."""
-    return hasattr(os, "getloadavg") and os.getloadavg()[0] > len(
-        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    )
+    return (load_average() or 0.0) > cores()
+
+
+def load_average() -> float | None:
+    """Return how many threads wanted to compute in the last minute; none where the system does not say."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
 
 
 def _counts(threads: int) -> list[int]:
@@ -197,12 +208,25 @@ def _measure(
     models = {f: copy.deepcopy(model) for f in formats}
     for f in formats:
         lay_out(Choice(f, 1, ""), models[f])
-    times: dict[tuple[str, int], list[float]] = {(f, n): [] for n in counts for f in formats}
+
+    def step(f: str) -> float:  # clips stay as they are: `setup.tune` lays out images alone
+        return _step(models[f], arrange(images[:size], f) if len(image) == 3 else images[:size])
+
+    worth: list[int] = []
+    best = math.inf
+    for n in reversed(counts):  # from many threads down: on many cores a step on one of them would take longer than all the rest
+        torch.set_num_threads(n)
+        fastest = min(min(step(f), step(f)) for f in formats)
+        if fastest > TOO_SLOW * best:
+            break
+        best = min(best, fastest)
+        worth.insert(0, n)
+    times: dict[tuple[str, int], list[float]] = {(f, n): [] for n in worth for f in formats}
     began = time.perf_counter()
     while time.perf_counter() - began < SECONDS or any(len(t) < 3 for t in times.values()):
         for (f, n), taken in times.items():
             torch.set_num_threads(n)
-            taken.append(_step(models[f], arrange(images[:size], f)))
+            taken.append(step(f))
         if min(len(t) for t in times.values()) >= 50:
             break
     return {key: min(taken[1:]) / size for key, taken in times.items()}
@@ -221,15 +245,16 @@ def _best(times: dict[tuple[str, int], float]) -> tuple[str, int]:
     return best
 
 
-def _key(settings: Settings, image: tuple[int, ...], device: torch.device, threads: int) -> str:
+def _key(settings: Settings, model: nn.Module, image: tuple[int, ...], device: torch.device, threads: int) -> str:
     """Return a name for the machine and what it computes."""
     from .setup import processor
 
     train: Train = settings.train
-    model = {k: v for k, v in settings.model.model_dump(mode="json").items() if k not in ("init", "weights")}
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    options = {k: v for k, v in settings.model.model_dump(mode="json").items() if k not in ("init", "weights")}
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{processor()} {torch.backends.cpu.get_cpu_capability()}"
+    shapes = [list(p.shape) for p in model.parameters()]  # also of a network of the user's own, which may have been edited
     given = [train.batch_size, train.accumulate, train.memory_format, train.num_threads, train.precision]
-    parts = [CODE, machine, threads, torch.__version__, model, image, *given]
+    parts = [CODE, machine, threads, torch.__version__, options, shapes, image, *given]
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 

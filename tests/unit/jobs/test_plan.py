@@ -1,7 +1,5 @@
 """What a queue is to run: runs, what they wait for, threads."""
 
-import os
-
 import pytest
 
 from helpers_runs import make_run
@@ -98,14 +96,3 @@ def test_a_run_waits_for_a_file_of_best_weights(lab):
     found = after(lab, ["e0001", "e0002", "e0003"])
     assert found["e0002"] == ["e0001 seed 1", "e0001 seed 2"]
     assert found["e0003"] == []
-
-
-def test_cores_are_those_that_the_process_may_use():
-    assert 1 <= planning.cores() <= os.cpu_count()
-    if hasattr(os, "sched_setaffinity"):
-        before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(before)})
-        try:
-            assert planning.cores() == 1
-        finally:
-            os.sched_setaffinity(0, before)

@@ -88,6 +88,15 @@ def test_a_trace_names_no_machine_and_no_folder_and_its_marks_nest(lab):
     assert list(profile.found.path.parent.iterdir()) == [profile.found.path]
 
 
+def test_what_cannot_be_printed_does_not_end_the_run(lab):
+    def nobody_reads(_):
+        raise BrokenPipeError
+
+    watcher = Notes()
+    assert lab.run("e0001", profile=Profile(1, 3, nobody_reads), watcher=watcher).finished
+    assert "what was profiled could not be printed" in watcher.notes
+
+
 def test_steps_after_the_end_are_not_profiled(lab):
     profile, watcher = Profile(100, 110), Notes()
     assert record(lab.run("e0001", profile=profile, watcher=watcher)) == record(lab.run("e0002"))

@@ -433,6 +433,17 @@ def test_what_ends_a_run_is_told_with_the_way_out(lab, error, num_parts, text):
     assert re.search(text, str(told))
 
 
+def test_validation_that_does_not_fit_in_memory_is_told_with_its_own_way_out(lab, monkeypatch):
+    lab.new({**QUICK, "train.batch_size_val": 50})
+
+    def evaluate(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(running, "evaluate", evaluate)
+    with pytest.raises(RunError, match=r"not enough memory to validate 50 images at once .*smaller train.batch_size_val"):
+        lab.run("e0001")
+
+
 def test_a_run_whose_checkpoints_are_not_here_says_that_it_begins_again(lab):
     lab.new({**QUICK, "train.epochs": 3, "train.checkpoint_seconds": 0.0})
     stop = Stop()

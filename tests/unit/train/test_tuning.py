@@ -101,6 +101,60 @@ def test_a_network_without_maps_has_no_layout(tmp_path, always):
     assert set(choose(tmp_path, nn.Sequential(nn.Flatten(), nn.Linear(64, 10))).microseconds) <= {"contiguous x1"}
 
 
+def test_fewer_threads_are_not_tried_where_they_are_far_slower(tmp_path, always, monkeypatch):
+    tried = []
+
+    def step(model, images):
+        tried.append(torch.get_num_threads())
+        return 1.0 / tried[-1]
+
+    monkeypatch.setattr(tuning, "_step", step)
+    monkeypatch.setattr(tuning, "STEP_SECONDS", 10.0)
+    found = choose(tmp_path, threads=16, memory_format="contiguous")
+    assert set(found.microseconds) == {"contiguous x8", "contiguous x16"}, "a step on 4 takes four times as long as one on 16"
+    assert 4 in tried
+    assert not {1, 2} & set(tried)
+    assert found.num_threads == 16
+
+
+def test_clips_are_measured_as_they_are_trained(tmp_path, always, monkeypatch):
+    strides = set()
+
+    class Frames(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(1, 2, 3)
+
+        def forward(self, clips_NTCHW):
+            strides.add(clips_NTCHW.is_contiguous())
+            return self.layer(clips_NTCHW.flatten(0, 1)).mean((1, 2, 3))[:, None]
+
+    tuning.choose(settings(), Frames(), (4, 1, 8, 8), 1000, CPU, 1, tmp_path)
+    assert strides == {True}
+
+
+def test_an_edited_network_is_measured_anew(tmp_path, always):
+    wide, narrow = (nn.Sequential(nn.Conv2d(1, width, 3), nn.Flatten(), nn.Linear(36 * width, 10)) for width in (8, 4))
+    assert [choose(tmp_path, model).why for model in (wide, narrow, wide)] == ["measured", "measured", "known"]
+
+
+@pytest.mark.parametrize("change", [{"memory_format": "x"}, {"num_threads": 0}, {"num_threads": 64}, {"num_threads": "2"}])
+def test_a_kept_choice_that_cannot_be_one_is_measured_anew(tmp_path, always, change):
+    choose(tmp_path)
+    (kept,) = (tmp_path / "tuning").iterdir()
+    kept.write_bytes(orjson.dumps(orjson.loads(kept.read_bytes()) | change))
+    assert choose(tmp_path).why == "measured"
+
+
+def test_a_system_that_tells_no_load_is_not_busy(monkeypatch):
+    def none():
+        raise OSError
+
+    monkeypatch.setattr(tuning.os, "getloadavg", none)
+    assert tuning.load_average() is None
+    assert not tuning._busy()
+
+
 def test_a_network_that_fails_is_left_to_training(tmp_path, always):
     class Bad(nn.Module):
         def __init__(self):

@@ -16,6 +16,7 @@ from typing import IO, Any, TypeVar
 
 import numpy as np
 
+from ...core.cores import cores
 from ...core.progress import Progress
 from ...store import files
 
@@ -120,6 +121,11 @@ def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
 
 def _checksum_of(facts: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
+
+
+def num_threads() -> int:
+    """Return how many threads decode: one for each core, or this run's share of them where several run at once (see `available_memory`)."""
+    return max(1, cores() // max(1, int(os.environ.get("ZHURNAL_JOBS", "1"))))
 
 
 def available_memory() -> int:

@@ -9,7 +9,6 @@ Legend: V videos, P clips of each, N = V x P clips, T frames, C channels, H heig
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -235,7 +234,7 @@ def _decode_all(
             if kept is not None:
                 kept[number] = clips_PTCHW
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cached.num_threads()) as pool:
         jobs = [pool.submit(work, number) for number in range(num)]
         try:
             for done, job in enumerate(as_completed(jobs), start=1):

@@ -5,7 +5,6 @@ Legend: N images that can be used, C channels, H height, W width.
 
 import base64
 import hashlib
-import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -179,7 +178,7 @@ def _decode_all(source: Source, data: Data, size: tuple[int, int], keep: bool, p
 
     step = max(1, min(64, _CHUNK // (channels * size[0] * size[1])))
     done, task = 0, "decoding images" if keep else "checking images"
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cached.num_threads()) as pool:
         jobs = {pool.submit(work, start, min(start + step, num)): min(step, num - start) for start in range(0, num, step)}
         try:
             for job in as_completed(jobs):

@@ -341,7 +341,7 @@ def hashes(path: Path, images: Sequence[Found], cache: Path, progress: Progress)
             return "unreadable"
 
     marks = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cached.num_threads()) as pool:
         for mark in pool.map(hash_of, images):
             marks.append(mark)
             if len(marks) % 256 == 0 or len(marks) == len(images):
