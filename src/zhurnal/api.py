@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .tidy.space import Item
     from .tidy.trash import Done, Trashed
     from .train.lr_find import RangeTest
+    from .train.trained import Trained
 
 
 class Lab(store.Lab):
@@ -53,6 +54,12 @@ class Lab(store.Lab):
         if left:
             raise RunError(f"{len(left)} of {len(ended)} runs did not finish: {told}")
         return [runs.read(self.logs, *o.job.key) for o in ended]
+
+    def trained(self, name: str, seed: int | None = None) -> "Trained":
+        """Return the trained network of an experiment, to be asked about images; see `zhurnal.train.trained.load`."""
+        from .train.trained import load
+
+        return load(self, name, seed)
 
     def lr_find(self, name: str, seed: int | None = None, **options: Any) -> tuple["RangeTest", list[Path]]:
         """Return the range test of an experiment and its figures; see `zhurnal.train.lr_find.find`.

@@ -17,6 +17,7 @@ from ..core.secrets import masked
 from ..core.text import did_you_mean, printable
 from . import tidying
 from .networks import models, summary
+from .predicting import predict
 from .seeding import power, repeat
 from .verifying import verify
 from .words import changes as _changes
@@ -344,6 +345,7 @@ def write(ctx: click.Context, experiments: str, added: tuple[str, ...], force: b
         sys.exit(2)
 
 
+cli.add_command(predict)
 cli.add_command(verify)
 cli.add_command(power)
 cli.add_command(models)
