@@ -55,9 +55,10 @@ class Watched:
     lines: list[str]
 
     def per_epoch(self) -> tuple[float, float]:
-        """Return CPU and wall seconds for an epoch after the first."""
+        """Return CPU and wall seconds for an epoch after the first; of all of them together at least a tick of the clock that counts CPU time."""
         first, last = self.marks[0], self.marks[-1]
-        return (last.cpu - first.cpu) / (last.epoch - first.epoch), (last.wall - first.wall) / (last.epoch - first.epoch)
+        cpu, wall = (max(b - a, 1 / os.sysconf("SC_CLK_TCK")) for a, b in ((first.cpu, last.cpu), (first.wall, last.wall)))
+        return cpu / (last.epoch - first.epoch), wall / (last.epoch - first.epoch)
 
 
 def watch(command: Sequence[str], threads: int = 1, *, memory: bool = False) -> Watched:

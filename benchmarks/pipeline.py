@@ -88,8 +88,8 @@ def main() -> None:
         feed(given.feed, given.threads, given.passes)
         return
     load = os.getloadavg()[0]
-    rounds, num, peer_num, passes = (1, 6_400, 640, 2) if given.quick else (given.rounds, 50_000, 5_000, 3)
-    workers, our_passes = ((2,), 2) if given.quick else (WORKERS, given.passes)
+    rounds, num, peer_num, passes = (1, 25_600, 640, 2) if given.quick else (given.rounds, 50_000, 5_000, 3)
+    workers, our_passes = ((2,), 8) if given.quick else (WORKERS, given.passes)
     keys = [(ZHURNAL, t, threads) for t in TRANSFORMS for threads in THREADS]
     keys += [(f"torchvision {k}", t, w) for t in TRANSFORMS for k in KINDS for w in workers]
     found: dict[tuple[str, str, int], list[tuple[float, float]]] = {key: [] for key in keys}

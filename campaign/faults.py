@@ -21,6 +21,7 @@ class Disk:
         self.calls = 0
         self.began = 0.0  # when the first call failed, by time.monotonic
         self.failed: list[str] = []  # the calls that failed
+        self.waited = 0.0  # seconds that the real disk took for fsync since then
 
     def call(self, name: str, where: object) -> None:
         """Count a call on a path or an open file, and fail it where that is its turn."""
@@ -52,7 +53,12 @@ def failing(disk: Disk) -> Iterator[Disk]:
         def call(*arguments: Any, **options: Any) -> Any:
             if name != "open" or arguments[1] & CHANGING:
                 disk.call(name, arguments[at])
-            return real[name](*arguments, **options)
+            began = time.monotonic()
+            try:
+                return real[name](*arguments, **options)
+            finally:
+                if name == "fsync" and disk.began:
+                    disk.waited += time.monotonic() - began
 
         return call
 

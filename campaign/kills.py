@@ -212,7 +212,11 @@ def signals(tally: Tally) -> None:
                 paused = [run.status for run in lab.runs("e0001")]
                 assert paused in ([], ["waiting"], ["running"], ["finished"]), paused
                 os.kill(process.pid, signal.SIGCONT)
-            process.join(30)
+            process.join(600)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+                return f"{signal.Signals(number).name}, and 600 s later it still ran", 1
         return signal.Signals(number).name, process.exitcode or 0
 
     while tally.tried < tally.wanted:
@@ -224,6 +228,7 @@ def _until_it_runs(lab: Lab, process: Any) -> None:
     deadline = time.monotonic() + 60
     while not runs.is_locked(lab.run_folder("e0001", 42)) and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.002)
+    assert not process.is_alive() or runs.is_locked(lab.run_folder("e0001", 42)), "a run has not begun within a minute"
 
 
 def _kill_after(trials: Trials, lab: Lab, seconds: float) -> int:

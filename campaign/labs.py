@@ -138,13 +138,18 @@ def fork_server() -> ForkServerContext:
     return found
 
 
-def attempt(context: ForkServerContext, target: Callable[..., None], *arguments: object, seconds: float = 120) -> int:
-    """Call a function in a process of its own, kill it after so many seconds, and return how it ended."""
+def attempt(context: ForkServerContext, target: Callable[..., None], *arguments: object, seconds: float = 600) -> int:
+    """Call a function in a process of its own, and return how it ended.
+
+    Raises:
+        AssertionError: it took longer than so many seconds, and was killed.
+    """
     process = context.Process(target=target, args=arguments)
     process.start()
     process.join(seconds)
     if process.is_alive():
         process.kill()
         process.join()
+        raise AssertionError(f"a process did not end within {seconds:.0f} s")
     assert process.exitcode is not None
     return process.exitcode

@@ -42,6 +42,7 @@ class Recorder:
         self.ids: dict[int, int] = {}  # inode -> number of its node
         self.calls = 0
         self.times: list[float] = [0.0]
+        self.syncs: list[tuple[float, float]] = []  # when an fsync ended, and the seconds that the real disk took for it
         self.acknowledged: list[tuple[int, str]] = []  # number of the call after which a checkpoint's name is promised
         self.lock = threading.RLock()
         self.top = self._node(self.folder)
@@ -60,6 +61,10 @@ class Recorder:
 
     def _name(self, folder: Path, change: tuple[str, str, int]) -> None:
         self.nodes[self.ids[folder.stat().st_ino]].changes.append((self.calls, time.monotonic(), change))
+
+    def since(self, began: float, at: int) -> float:
+        """Return the seconds from `began` to call number `at`, without those that the real disk took for fsync."""
+        return self.times[at] - began - sum(seconds for ended, seconds in self.syncs if began < ended <= self.times[at])
 
     def tick(self) -> None:
         """Count a call."""
@@ -93,7 +98,10 @@ class Recorder:
             return real(*arguments, **options)
         second = Path(os.fsdecode(arguments[1])).absolute() if name in ("rename", "replace", "link") else first
         is_new = name == "open" and arguments[1] & os.O_CREAT and not first.exists()
+        began = time.monotonic()
         result = real(*arguments, **options)
+        if name == "fsync":
+            self.syncs.append((time.monotonic(), time.monotonic() - began))
         if name == "open" and not is_new:
             return result
         self.tick()
@@ -122,8 +130,8 @@ def cut(recorder: Recorder, at: int, to: Path, draw: Any) -> list[str]:
         number, data = next((s for s in reversed(node.synced) if s[0] <= at), (-1, b""))
         later = [c for c in node.changes if number < c[0] <= at]
         kept = draw.randint(0, len(later))
-        if path.name in ("record.jsonl", "events.jsonl") and later and recorder.times[at] - later[0][1] > 1 + SLACK:
-            broken.append(f"a line of {path.name} was not durable after {recorder.times[at] - later[0][1]:.1f} s")
+        if path.name in ("record.jsonl", "events.jsonl") and later and recorder.since(later[0][1], at) > 1 + SLACK:
+            broken.append(f"a line of {path.name} was not durable after {recorder.since(later[0][1], at):.1f} s")
         content = bytearray(data)
         for _, _, change in later[:kept]:
             content = content[:change] if isinstance(change, int) else content + change

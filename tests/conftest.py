@@ -6,6 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+# What a shell, a git hook or a terminal may have set would change what is tested.
+for _name in list(os.environ):
+    if (
+        _name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "COLUMNS", "ZHURNAL_JOBS")
+        or _name.startswith("GIT_")
+        or _name.lower().endswith("_proxy")
+    ):
+        del os.environ[_name]
+settings.register_profile("any machine", deadline=None)  # a busy one may stand still in the middle of an example
+settings.load_profile("any machine")
 
 if TYPE_CHECKING:
     from zhurnal.store.lab import Lab

@@ -107,7 +107,7 @@ def train(folder, tell, seed):
         (folder / f"at-{{step:03d}}").touch()
     return {{"final weights": str(draw.getstate())}}
 
-resumes.PAUSE = 0.002
+resumes.PAUSE = 0.01
 if "kill" in sys.argv:
     writers.main([writers.Writer("forgetful", opened, stored)], lambda folder: None)
 else:
@@ -133,7 +133,7 @@ BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {}
 
 @pytest.mark.slow
 def test_the_cost_of_an_epoch_includes_processes_below_and_not_the_first(measure):
-    code = f"import subprocess, sys\n{BUSY.format(0.3)}print('epoch 1/3', flush=True)\n"
+    code = f"import subprocess, sys\n{BUSY.format(0.3)}print('epoch 1/3', flush=True)\ntime.sleep(0.5)\n"  # until that is read
     code += f"subprocess.run([sys.executable, '-c', {BUSY.format(0.4)!r}])\n{BUSY.format(0.2)}print('epoch 2/3', flush=True)\n"
     busy = BUSY.format(0.4) + "print(flush=True)\ntime.sleep(600)"
     code += f"child = subprocess.Popen([sys.executable, '-c', {busy!r}], stdout=subprocess.PIPE)\nchild.stdout.readline()\n"

@@ -129,7 +129,16 @@ def test_wrong_input_gets_one_clear_message(lab, arguments, message):
     assert sorted(p.name for p in (lab / "experiments").iterdir()) == before
 
 
-def test_data_that_is_not_there(lab):
+@pytest.fixture
+def own_place(tmp_path) -> Path:
+    """Return a lab with an experiment that has not run, for tests that change it."""
+    zhurnal("init", "lab", at=tmp_path)
+    zhurnal("new", *QUICK, at=tmp_path / "lab")
+    return tmp_path / "lab"
+
+
+def test_data_that_is_not_there(own_place):
+    lab = own_place
     made = zhurnal("new", "data=cifar10", *QUICK, at=lab).stdout.split()[0]
     told = zhurnal("run", made, at=lab, status=2).stderr
     assert "--download" in told
@@ -138,7 +147,8 @@ def test_data_that_is_not_there(lab):
     assert "photos" in told
 
 
-def test_one_experiment_that_fails_does_not_stop_the_others(lab):
+def test_one_experiment_that_fails_does_not_stop_the_others(own_place):
+    lab = own_place
     broken = zhurnal("new", "data=gone.zip", at=lab).stdout.split()[0]
     done = zhurnal("run", f"{broken},e0001", at=lab, status=2)
     assert "e0001: best val. acc." in done.stdout
@@ -155,6 +165,7 @@ def test_a_run_that_is_asked_to_stop_says_where_it_goes_on(tmp_path, number, sta
     deadline = time.monotonic() + 120
     while not (record.exists() and record.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert record.exists()
     refused = zhurnal("run", "e0001", at=lab, status=2).stderr
     assert f"already running (process {process.pid}" in refused
     assert "running" in zhurnal("ls", at=lab).stdout
@@ -175,6 +186,7 @@ def test_a_run_that_was_killed_shows_as_interrupted(tmp_path):
     deadline = time.monotonic() + 120
     while not (record.exists() and record.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert record.exists()
     process.kill()
     process.wait()
     assert "interrupted at step" in zhurnal("ls", at=lab).stdout

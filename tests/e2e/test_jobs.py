@@ -19,12 +19,29 @@ from zhurnal.store import files, record, runs
 pytestmark = pytest.mark.slow
 
 QUICK = {"data": "digits", "train.epochs": 2, "train.batch_size": 100, "train.log_every": 5, "train.tensorboard": False}
-LONG = {**QUICK, "train.epochs": 12}  # some seconds, so that something can happen in the middle
+# Steps that take their time while a file `slow` lies in the lab, so that something can happen in the middle however fast the machine is.
+SLOW = """
+import time
+from pathlib import Path
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, image, num_classes):
+        super().__init__()
+        self.layer = nn.Linear(image[0] * image[1] * image[2], num_classes)
+
+    def forward(self, images_NCHW):
+        if self.training and Path("slow").exists():
+            time.sleep(0.2)
+        return self.layer(images_NCHW.flatten(1))
+"""
+LONG = {**QUICK, "train.epochs": 12, "model": "slow_net.py:Net"}
 
 
 def make_lab(folder: Path, *experiments: dict) -> Lab:
     """Make a lab with these experiments, each given as changes; `continues` in them is what it continues."""
     lab = Lab(Lab.init(folder).folder)
+    (folder / "slow_net.py").write_text(SLOW)
     for changes in experiments:
         changes = dict(changes)
         lab.new(changes, continues=changes.pop("continues", None))
@@ -77,8 +94,12 @@ def is_alive(number: int) -> bool:
         os.kill(number, 0)
     except ProcessLookupError:
         return False
-    stat = Path(f"/proc/{number}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"  # one that nobody has waited for is dead
+    if not Path("/proc/self/stat").exists():
+        return True
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"  # one that nobody has waited for is dead
+    except OSError:  # it ended just now
+        return False
 
 
 def outcome(lab: Lab, keys: list[tuple[str, int]]) -> list[object]:
@@ -90,8 +111,8 @@ def outcome(lab: Lab, keys: list[tuple[str, int]]) -> list[object]:
 
 
 def one_after_the_other(folder: Path, keys: list[tuple[str, int]], *experiments: dict) -> list[object]:
-    """Return the outcome of the same runs in this process, with the threads that each of two at once has."""
-    lab = make_lab(folder, *({**e, "train.num_threads": threads_of_each(2)} for e in experiments))
+    """Return the outcome of the same runs in this process, with the one thread that runs so short take."""
+    lab = make_lab(folder, *({**e, "train.num_threads": 1} for e in experiments))
     for key in keys:
         lab.run(*key)
     return outcome(lab, keys)
@@ -105,7 +126,7 @@ def test_two_at_once_give_what_one_after_the_other_gives(tmp_path):
     # given in the wrong order: what continues another waits for it
     found = lab.run_all(["e0002", "e0001"], jobs=2, hear=lambda job, line: heard.append((job.label, line["kind"])))
     assert [(run.experiment, run.seed, run.status) for run in found] == [(*key, "finished") for key in keys[2:] + keys[:2]]
-    assert [(run.effective["num_threads"], run.effective["settings"]["train"]["num_threads"]) for run in found] == [(threads_of_each(2), 0)] * 4
+    assert [(run.effective["num_threads"], run.effective["settings"]["train"]["num_threads"]) for run in found] == [(1, 0)] * 4
     for seed in (1, 2):
         assert heard.index((f"e0001 seed {seed}", "end")) < heard.index((f"e0002 seed {seed}", "start"))
     assert heard.index(("e0001 seed 2", "start")) < heard.index(("e0001 seed 1", "end")), "the first two were not at once"
@@ -118,6 +139,7 @@ def test_two_at_once_give_what_one_after_the_other_gives(tmp_path):
 
 def test_ctrl_c_stops_all_and_the_same_command_goes_on_to_the_same_end(tmp_path):
     lab = make_lab(tmp_path / "lab", {**LONG, "seeds": [1, 2, 3]})
+    (lab.folder / "slow").touch()
     keys = [("e0001", seed) for seed in (1, 2, 3)]
     process = start(lab, "e0001", "--jobs", "2")
     wait_for(lambda: has_trained(lab, "e0001", 1) and has_trained(lab, "e0001", 2), process)
@@ -136,17 +158,20 @@ def test_ctrl_c_stops_all_and_the_same_command_goes_on_to_the_same_end(tmp_path)
         assert len(stops) == 1
         assert stops[0]["step"] > 0
         assert list((lab.run_folder("e0001", seed) / "checkpoints").glob("state-*.pt"))
+    (lab.folder / "slow").unlink()
     out, _ = finish(start(lab, "e0001", "--jobs", "2"), 0)
     assert "goes on from epoch" in out
     assert outcome(lab, keys) == one_after_the_other(tmp_path / "serial", keys, {**LONG, "seeds": [1, 2, 3]})
 
 
 def test_a_run_that_is_killed_stops_only_those_that_start_from_it(tmp_path):
-    experiments = (LONG, LONG, {**QUICK, "model.weights": "e0001:best"}, QUICK)
+    experiments = (LONG, LONG, {**QUICK, "model": LONG["model"], "model.weights": "e0001:best"}, QUICK)
     lab = make_lab(tmp_path / "lab", *experiments)
+    (lab.folder / "slow").touch()
     process = start(lab, "e0001-e0004", "--jobs", "2")
     wait_for(lambda: has_trained(lab, "e0001"), process)
     os.kill(process_of(lab, "e0001"), signal.SIGKILL)
+    (lab.folder / "slow").unlink()
     _, err = finish(process, 2)
     assert "error: e0001: its process was killed by signal 9 (SIGKILL)" in err
     assert "error: e0003: not run: it starts from e0001, which failed" in err
@@ -267,11 +292,13 @@ def test_each_way_to_fail_is_told_and_stops_no_other(tmp_path):
 def test_a_run_goes_on_with_the_threads_it_began_with(tmp_path):
     began = threads_of_each(2) + 1
     lab = make_lab(tmp_path / "lab", {**LONG, "train.num_threads": began, "seeds": [1, 2]})
+    (lab.folder / "slow").touch()
     process = start(lab, "e0001", "--jobs", "2")
     wait_for(lambda: has_trained(lab, "e0001", 1) and has_trained(lab, "e0001", 2), process)
     process.send_signal(signal.SIGTERM)
     _, err = finish(process, 130)
     assert "(SIGTERM)" in err
+    (lab.folder / "slow").unlink()
     path = lab.file("e0001")
     path.write_text(path.read_text().replace(f"num_threads: {began}", "num_threads: 0"))
     lab = Lab(lab.folder)

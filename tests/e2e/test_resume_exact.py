@@ -148,6 +148,7 @@ def test_killed_at_random_moments(context, tmp_path, undisturbed, seed):
         deadline = time.monotonic() + 60
         while not runs.is_locked(lab.run_folder("e0001", 42)) and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.005)
+        assert not process.is_alive() or runs.is_locked(lab.run_folder("e0001", 42)), "it did not begin"
         process.join(draw.uniform(0.02, 0.4))
         if not process.is_alive():
             assert process.exitcode == 0

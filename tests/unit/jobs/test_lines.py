@@ -33,7 +33,8 @@ def read_all(pipe: int) -> list[dict]:
     return told
 
 
-def test_a_run_is_told(pipe):
+def test_a_run_is_told(pipe, monkeypatch):
+    monkeypatch.setattr(lines.time, "monotonic", lambda: 1000.0)
     watch = lines.Lines(pipe[1])
     watch.tell("here")
     watch.progress("decoding images", 0, 10)

@@ -255,6 +255,7 @@ def test_an_older_code_makes_another_checksum(monkeypatch):
 
 
 def write_many(path, first: int) -> None:
+    index.WAIT_SECONDS = 60  # a machine that stands still for two seconds would lose a row, as it may
     for i in range(first, first + 20):
         found = Index(path)
         found.put("line", f"e{i:04d}", b"s", b"v" * 3000)

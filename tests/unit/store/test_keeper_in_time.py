@@ -31,7 +31,7 @@ def test_the_thread_makes_rows_durable_and_tells_trouble_soon(tmp_path, disk, mo
 
 
 def test_a_block_that_ends_does_not_wait_for_more_to_come(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper, "SECONDS", 3.0)
+    monkeypatch.setattr(keeper, "SECONDS", 600.0)
     kept, told = Keeper(tmp_path), []
     rows = Record(tmp_path / "record.jsonl", keeper=kept)
     began = time.monotonic()
@@ -40,7 +40,7 @@ def test_a_block_that_ends_does_not_wait_for_more_to_come(tmp_path, monkeypatch)
         until(lambda: told == ["news"])
         rows.append(ROWS[0])
         until(lambda: not kept._now.is_set() and kept._wake.is_set())
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 60
     assert "keeper" not in {thread.name for thread in threading.enumerate()}
 
 

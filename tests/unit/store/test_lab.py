@@ -112,7 +112,7 @@ def test_two_processes_never_get_the_same_number(lab):
     workers = [context.Process(target=take, args=(str(lab.folder), 40, queue)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    found = [name for _ in workers for name in queue.get(timeout=60)]
+    found = [name for _ in workers for name in queue.get(timeout=600)]
     for worker in workers:
         worker.join()
     assert len(found) == len(set(found)) == 120

@@ -85,3 +85,31 @@ def test_memory_is_divided_among_runs_at_once(monkeypatch):
     whole = cache.available_memory()
     monkeypatch.setenv("ZHURNAL_JOBS", "4")
     assert cache.available_memory() < whole / 2
+
+
+@pytest.mark.parametrize(
+    ("files", "bytes_left"),
+    [
+        ({"memory.max": "1000\n", "memory.current": "900\n", "memory.stat": "anon 300\ninactive_file 500\n"}, 600),
+        ({"memory.max": "max\n", "memory.current": "900\n", "memory.stat": "anon 300\n"}, None),
+        (
+            {
+                "memory/memory.limit_in_bytes": "2000\n",
+                "memory/memory.usage_in_bytes": "1500\n",
+                "memory/memory.stat": "cache 1\ntotal_inactive_file 100\n",
+            },
+            600,
+        ),
+        ({"memory.max": "1000\n", "memory.current": "1200\n", "memory.stat": "anon 1\n"}, 0),
+        ({"memory.max": "1000\n"}, None),
+    ],
+)
+def test_memory_of_a_container_is_what_it_leaves(tmp_path, monkeypatch, files, bytes_left):
+    monkeypatch.delenv("ZHURNAL_JOBS", raising=False)
+    monkeypatch.setattr(cache, "GROUPS", tmp_path)
+    whole = cache.available_memory()
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = cache.available_memory()
+    assert found == bytes_left if bytes_left is not None else found > whole / 2

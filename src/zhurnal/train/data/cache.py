@@ -21,6 +21,12 @@ from ...core.progress import Progress
 from ...store import files
 
 VERSION = 2
+GROUPS = Path("/sys/fs/cgroup")
+# Of a container, in both versions of control groups: the limit, what is used, and what of that are files read, given up when memory is wanted.
+_LIMITS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+)
 T = TypeVar("T")
 WAITING = "waiting for a process that decodes the same data"
 
@@ -137,8 +143,12 @@ def available_memory() -> int:
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         limits += [int(line.split()[1]) * 1024 for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:")]
-    group = Path("/sys/fs/cgroup")
-    if (group / "memory.max").exists() and (most := (group / "memory.max").read_text().strip()) != "max":
-        limits.append(max(0, int(most) - int((group / "memory.current").read_text())))
+    for most, used, files_read in _LIMITS:
+        try:
+            limit, taken = ((GROUPS / name).read_text().strip() for name in (most, used))
+            stat = dict(line.split() for line in (GROUPS / most).with_name("memory.stat").read_text().splitlines())
+            limits += [max(0, int(limit) - int(taken) + int(stat.get(files_read, 0)))] if limit != "max" else []
+        except (OSError, ValueError):  # no container, or of the other version
+            continue
     found = min(limits) if limits else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return found // max(1, int(os.environ.get("ZHURNAL_JOBS", "1")))
