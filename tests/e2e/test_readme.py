@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -16,6 +17,9 @@ README = (ROOT / "README.md").read_text()
 def test_the_commands_of_a_day(tmp_path):
     block = re.search(r"```console\n(.*?)```", README, re.DOTALL)[1]
     script = "set -e\n" + "".join(f"{line.removeprefix('$ ')}\n" for line in block.splitlines())
+    assert "cd my-lab\n" in script
+    script = script.replace("cd my-lab\n", "cd my-lab\ncp ../scan.png .\n")
+    Image.new("L", (20, 20), 200).save(tmp_path / "scan.png")
     (tmp_path / "zhurnal").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m zhurnal "$@"\n')
     (tmp_path / "zhurnal").chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
@@ -24,7 +28,8 @@ def test_the_commands_of_a_day(tmp_path):
     page = (tmp_path / "my-lab" / "journal" / "e0001-e0005.md").read_text()
     assert "e0003-e0005: Which learning rate?" in page
     assert page.count("](fig/") >= 2
-    assert done.stdout.rstrip().splitlines()[-1].startswith("all holds: 1 entry, ")
+    assert any(line.startswith("all holds: 1 entry, ") for line in done.stdout.splitlines())
+    assert done.stdout.rstrip().splitlines()[-1].startswith("scan.png")
 
 
 @pytest.mark.slow

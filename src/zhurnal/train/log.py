@@ -103,7 +103,7 @@ class Log:
     def _save(self, name: str, **arrays: Any) -> None:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
-        self.keeper.put("predictions", {self.home / "predictions" / name: buffer.getbuffer()}, remember=name == "labels.npz")
+        self.keeper.put("predictions", {self.home / "predictions" / name: buffer.getvalue()}, remember=name == "labels.npz")
 
 
 class Saver:

@@ -83,11 +83,11 @@ def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def _pack(value: Any) -> tuple[memoryview, str]:
+def _pack(value: Any) -> tuple[bytes, str]:
     """Return the bytes of a file of tensors, and the line of its SHA-256."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
-    data = buffer.getbuffer()  # no copy: a checkpoint can be a gigabyte
+    data = buffer.getvalue()  # shared, not copied: a checkpoint can be a gigabyte
     return data, hashlib.sha256(data).hexdigest() + "\n"
 
 

@@ -87,4 +87,4 @@ def test_a_file_that_cannot_be_read_hides_no_other(own_lab):
 def test_the_command(lab):
     told = CliRunner().invoke(cli, ["--lab", str(lab.folder), "ls", "--sort", "-val_acc", "--limit", "1"]).output.splitlines()
     assert told[1].startswith("e0006")
-    assert told[2] == "(and 5 more experiments)"
+    assert told[2:] == ["† validated on the test images: the best epoch was chosen on them.", "(and 5 more experiments)"]
