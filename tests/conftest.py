@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -21,6 +23,21 @@ settings.load_profile("any machine")
 
 if TYPE_CHECKING:
     from zhurnal.store.lab import Lab
+
+
+@pytest.fixture
+def closed_databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the databases that a test leaves open, of which Python warns from 3.13 on."""
+    real, opened = sqlite3.connect, []
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(real(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    yield
+    for connection in opened:
+        connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import helpers_images
 from zhurnal.api import Lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")]
-MOST_MEMORY = 1_000_000_000  # bytes
+# Bytes, beyond those that importing PyTorch takes: about 240 MB of its build for processors, 700 of that for CUDA.
+MOST_MEMORY = 600_000_000
 
 
 # The most memory a process held since it began; rusage would also count what its parent held.
@@ -32,6 +33,14 @@ def zhurnal(lab: Path, *arguments: str) -> tuple[int, str, int]:
 
 
 @pytest.fixture(scope="module")
+def imported():
+    """The most memory that a process holds which only imports PyTorch, in bytes."""
+    code = CODE.replace("from zhurnal.cli import main", "import torch").replace("main(sys.argv[1:])", "")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout.rpartition("PEAK ")[2]) * 1024
+
+
+@pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos") / "photos"
     return folder, helpers_images.hostile_folder(folder)
@@ -45,7 +54,7 @@ def make_lab(folder: Path, photos: Path, *changes: dict[str, object]) -> Lab:
     return Lab(lab.folder)
 
 
-def test_trains_under_a_gigabyte_and_alike_in_every_way_of_reading(photos, tmp_path):
+def test_trains_under_a_gigabyte_and_alike_in_every_way_of_reading(photos, imported, tmp_path):
     folder, made = photos
     ways = [{"data.storage": "memory"}, *({"data.storage": "stream", "data.num_workers": n} for n in (0, 2, 4))]
     lab = make_lab(tmp_path / "lab", folder, *({"data.bad_images": "skip"} | way for way in ways))
@@ -56,7 +65,7 @@ def test_trains_under_a_gigabyte_and_alike_in_every_way_of_reading(photos, tmp_p
         assert "Traceback" not in output
         assert "Warning" not in output
         print(f"{name}: {memory / 1e6:.0f} MB")
-        assert memory < MOST_MEMORY, name
+        assert memory - imported < MOST_MEMORY, name
         (run,) = lab.runs(name)
         assert run.effective["data"]["num_train"] + run.effective["data"]["num_val"] == len(made.good)
         assert any(f"skipped {len(made.bad)} images" in note for note in run.effective["data"]["notes"])
@@ -65,12 +74,12 @@ def test_trains_under_a_gigabyte_and_alike_in_every_way_of_reading(photos, tmp_p
     assert b'"kind":"end"' in records[0]
 
 
-def test_stop_names_each_bad_file_and_nothing_else(photos, tmp_path):
+def test_stop_names_each_bad_file_and_nothing_else(photos, imported, tmp_path):
     folder, made = photos
     lab = make_lab(tmp_path / "lab", folder, {})
     status, output, memory = zhurnal(lab.folder, "run", "e0001", "--quiet")
     assert status == 2
-    assert memory < MOST_MEMORY
+    assert memory - imported < MOST_MEMORY
     assert f"{len(made.bad)} images cannot be used" in output
     missing = [name for name in made.bad if f"  {name} " not in output]
     assert not missing

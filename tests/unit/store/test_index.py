@@ -13,6 +13,8 @@ from zhurnal.api import Lab
 from zhurnal.store import index, runs, view, yamls
 from zhurnal.store.index import Index
 
+pytestmark = pytest.mark.usefixtures("closed_databases")
+
 
 @pytest.fixture
 def later(monkeypatch):

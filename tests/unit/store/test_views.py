@@ -12,6 +12,8 @@ from zhurnal.core.errors import LabError
 from zhurnal.store import index, runs, view
 from zhurnal.store.view import look
 
+pytestmark = pytest.mark.usefixtures("closed_databases")
+
 
 @pytest.fixture
 def lab(own_lab, monkeypatch) -> Lab:

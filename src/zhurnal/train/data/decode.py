@@ -5,7 +5,9 @@ than the size asked for is decoded at a half, quarter or eighth, never below twi
 whole blocks first, never below twice that size: so one takes the memory of its own pixels and little more.
 """
 
+import ctypes
 import io
+import platform
 import struct
 import threading
 import warnings
@@ -25,6 +27,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", 
 LARGEST = 64_000_000  # pixels
 LARGE = 4_000_000  # pixels; of larger images one at a time is decoded, whatever the number of threads
 _one_large = threading.Lock()
+_MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if platform.system() == "Linux" else None  # of glibc alone
 # EXIF's orientation -> what makes the image upright.
 _TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
 _QUARTERS = ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
@@ -62,7 +65,7 @@ def decode(content: bytes, image_size: int | None, channels: int | None) -> Deco
             num_pixels = image.width * image.height
             if num_pixels > LARGEST:
                 raise BadImage(f"{image.width} x {image.height} pixels are more than {LARGEST // 1_000_000} million")
-            with _one_large if num_pixels > LARGE else nullcontext():
+            with _one_at_a_time() if num_pixels > LARGE else nullcontext():
                 return _decode(image, image_size, channels)
     except UnidentifiedImageError:
         raise BadImage(f"is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
@@ -70,6 +73,17 @@ def decode(content: bytes, image_size: int | None, channels: int | None) -> Deco
         raise BadImage(str(error)) from error
     except DAMAGED as error:
         raise BadImage(f"cannot be decoded ({error or type(error).__name__})") from error
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Decode a large image while no other thread does; then let the system have the memory, which glibc would keep for each thread by itself."""
+    with _one_large:
+        try:
+            yield
+        finally:
+            if _MALLOC_TRIM is not None:
+                _MALLOC_TRIM(0)
 
 
 def to_pixels(plain: "Image", image_size: int | None) -> np.ndarray:
