@@ -1,5 +1,6 @@
 """`zhurnal predict`: what a trained network says of images."""
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -25,15 +26,25 @@ def predict(ctx: click.Context, experiment: str, files: tuple[Path, ...], seed: 
     """
     lab = lab_of(ctx)
     network = lab.trained(lab.select(experiment)[0], seed)
-    found = [image for file in files for image in (_images(file) if file.is_dir() else [file])]
+    found = [image for file in files for image in (_images(file) if _is_folder(file) else [file])]
     if not found:
         raise click.UsageError(f"no images in {', '.join(os.fspath(f) for f in files)}")
-    answers = network.classify(found)
+    answers = network.classify(found, None if as_json else top)
     where = f"{network.experiment}, seed {network.seed}, weights of epoch {network.epoch}"
     if as_json:
         from .showing import to_json
 
-        told = [{"file": str(a.file), "problem": a.problem or None, "probabilities": dict(a.classes)} for a in answers]
+        def name(file: Path) -> str:  # a name of another encoding cannot be written as UTF-8
+            return os.fsencode(file).decode("utf-8", "backslashreplace")
+
+        told = [
+            {
+                "file": name(a.file),
+                "problem": a.problem or None,
+                "probabilities": {c: p if math.isfinite(p) else None for c, p in a.classes},
+            }
+            for a in answers
+        ]
         whose = {"experiment": network.experiment, "seed": network.seed, "epoch": network.epoch, "val_acc": network.val_acc}
         click.echo(to_json({**whose, "on_test": network.on_test, "images": told}))
     else:
@@ -54,9 +65,16 @@ def predict(ctx: click.Context, experiment: str, files: tuple[Path, ...], seed: 
         sys.exit(2)
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # not to be looked into, or too long a name: whoever reads it says so
+        return False
+
+
 def _images(folder: Path) -> list[Path]:
     """Return the files in a folder, and in those inside it, that have the suffix of an image; hidden ones are left out."""
     from ..train.data.decode import SUFFIXES
 
-    inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not _is_folder(p))
     return [p for p in inside if not any(part.startswith(".") for part in p.relative_to(folder).parts)]

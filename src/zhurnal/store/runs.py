@@ -117,8 +117,8 @@ class Run:
     @property
     def on_test(self) -> bool:
         """Whether it was validated on the test images; False before its start."""
-        data = (self.effective.get("settings") or {}).get("data") or {}
-        return bool(data.get("validation") == "test")
+        data = (self.effective.get("settings") or {}).get("data")
+        return isinstance(data, dict) and data.get("validation") == "test"
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:

@@ -4,7 +4,6 @@ The loop is `_train` below; a step of it is in `step.py`, all that resume restor
 """
 
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,8 +25,9 @@ from ..store.keeper import Keeper
 from ..store.lab import Lab
 from ..store.record import Record
 from ..store.record import read as read_record
-from . import mix, own, setup, state, tuning
+from . import mix, setup, state, tuning
 from .board import Board
+from .failure import explain
 from .freeze import follow
 from .log import PATIENCE, Log, Saver
 from .profile import Profile
@@ -122,7 +122,7 @@ def run(
             with _deterministic():
                 _train(experiment.settings.train, experiment, parts, position, log, home / "checkpoints", stop)
         except BaseException as error:
-            told, status = _explain(error, experiment, parts, position, log.saved[0])
+            told, status = explain(error, experiment, parts, position, log.saved[0])
             reason = str(told) if told is not error or isinstance(error, ZhurnalError) else f"{type(error).__name__}: {error}"
             if not log.stop(status, position, reason):
                 watcher.note(f"not all of {experiment.name} could be written: {keeper.waiting()}")
@@ -157,35 +157,6 @@ def _starting(name: str) -> Iterator[None]:
         raise RunError(f"{where}{error.strerror or error}. Mend that (on a full disk, make room) and run {name} again: it goes on") from error
 
 
-def _explain(error: BaseException, experiment: Experiment, parts: Parts, at: Position, saved: int) -> tuple[BaseException, str]:
-    """Return what to tell of an error that ended a run, and the state the run is in; its last checkpoint is of step `saved`."""
-    if isinstance(error, Interrupted):
-        there = "there" if saved == at.step else f"step {saved}, for its state could not be saved after that"
-        text = f"{experiment.name} stopped at step {at.step} ({error}); `zhurnal run {experiment.name}` goes on from {there}"
-        return Interrupted(text), "interrupted"
-    if isinstance(error, KeyboardInterrupt):
-        return error, "interrupted"
-    if isinstance(error, ValueError) and "Expected more than 1 value per channel" in str(error):
-        if (num_parts := experiment.settings.train.accumulate) > 1:
-            text = f"batch norm cannot train on one image, and some part of a batch has one ({len(parts.data.train)} training images in batches of "
-            text += f"{parts.feed.batch_size}, each in {num_parts} parts): use another train.batch_size, fewer parts (train.accumulate)"
-            return RunError(f"{text}, or train.drop_last=true where it is the last batch"), "failed"
-        text = f"batch norm cannot train on a batch of one image, and the last batch of an epoch has one ({len(parts.data.train)} training images "
-        return RunError(f"{text}in batches of {parts.feed.batch_size}): use train.drop_last=true or another train.batch_size"), "failed"
-    if isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)):
-        num_parts, what = experiment.settings.train.accumulate, str(error).splitlines()[0]
-        if any(frame.name == evaluate.__name__ for frame in traceback.extract_tb(error.__traceback__)):
-            text = f"there is not enough memory to validate {experiment.settings.train.batch_size_val} images at once ({what})"
-            return RunError(f"{text}: take a smaller train.batch_size_val in a new experiment"), "failed"
-        text = f"there is not enough memory for a training step on {parts.feed.batch_size} images ({what}): let it be computed in more parts"
-        return RunError(f"{text}, such as train.accumulate={2 * num_parts}, in a new experiment, or take a smaller train.batch_size"), "failed"
-    if isinstance(error, Exception) and not isinstance(error, ZhurnalError):
-        for source in parts.sources.values():
-            if any(Path(frame.filename) in source.files for frame in traceback.extract_tb(error.__traceback__)):
-                return RunError(f"{source.spec} failed: {own.describe(error, source)}. Mend it and make a new experiment"), "failed"
-    return error, "failed"
-
-
 def _open(
     experiment: Experiment, seed: int, parts: Parts, before: dict[str, Any], position: Position, log: Log, problems: list[str], lab_folder: Path
 ) -> None:
@@ -199,8 +170,7 @@ def _open(
         settings = orjson.dumps(now, option=orjson.OPT_INDENT_2) + b"\n"
         log.keeper.put("effective.json", {log.home / "effective.json": settings}, remember=True)  # last: now the run has begun
     else:
-        if now["data"]["fingerprint"] != before["data"]["fingerprint"]:
-            raise RunError(f"the data of {experiment.name} changed since its run began: put the old images back, or make a new experiment")
+        _check_data(experiment, before["data"], now["data"])
         if now["sources"] != before["sources"]:
             changed = [v["file"] for k, v in now["sources"].items() if v != before["sources"].get(k)]
             raise RunError(
@@ -223,6 +193,16 @@ def _open(
         differs = [f"{k} {starts[0].get(k)} -> {v}" for k, v in machine.items() if starts[0].get(k) != v and k != "zhurnal"]
         if differs:
             log.warn(f"resumed with {', '.join(differs)}: equal results to the bit are not promised")
+
+
+def _check_data(experiment: Experiment, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to go on with other images, or with others of them that can be read."""
+    if now["fingerprint"] != before["fingerprint"]:
+        raise RunError(f"the data of {experiment.name} changed since its run began: put the old images back, or make a new experiment")
+    keys = [k for k in ("num_train", "num_val", "num_test") if before.get(k, now[k]) != now[k]]
+    if keys:
+        told = f"that can be read changed since its run began ({', '.join(f'{k} {before[k]} -> {now[k]}' for k in keys)})"
+        raise RunError(f"the images of {experiment.name} {told}: put the old ones back, or make a new experiment")
 
 
 def _check_unchanged(experiment: Experiment, before: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from zhurnal.core.errors import Interrupted, RunError, SettingsError, ZhurnalErr
 from zhurnal.store import files, record
 from zhurnal.train import log, models, state
 from zhurnal.train import run as running
+from zhurnal.train.failure import explain
 from zhurnal.train.run import Stop
 from zhurnal.train.state import Position
 from zhurnal.train.watch import Silent
@@ -427,10 +429,27 @@ def test_a_run_that_would_stop_early_looks_on_where_its_best_weights_are_gone(la
 def test_what_ends_a_run_is_told_with_the_way_out(lab, error, num_parts, text):
     lab.new({**QUICK, "train.accumulate": num_parts})
     parts = SimpleNamespace(data=SimpleNamespace(train=range(1001)), feed=SimpleNamespace(batch_size=200), sources={})
-    told, status = running._explain(error, lab.experiment("e0001"), parts, Position(), 0)
+    told, status = explain(error, lab.experiment("e0001"), parts, Position(), 0)
     assert status == "failed"
     assert isinstance(told, RunError)
     assert re.search(text, str(told))
+
+
+def test_images_that_can_be_read_again_after_a_stop_are_told(lab):
+    make_photos(lab.folder / "photos")
+    with zipfile.ZipFile(lab.folder / "photos.zip", "w", zipfile.ZIP_STORED) as packed:
+        for file in sorted((lab.folder / "photos").rglob("*.png")):
+            packed.write(file, file.relative_to(lab.folder))
+    whole = (lab.folder / "photos.zip").read_bytes()
+    middle = whole.index(b"IDAT") + 10
+    (lab.folder / "photos.zip").write_bytes(whole[:middle] + b"damaged" + whole[middle + 7 :])
+    lab.new({"data": "folder", "data.path": "photos.zip", "data.bad_images": "skip", "train.epochs": 3, "train.batch_size": 10})
+    stop = Stop()
+    with pytest.raises(Interrupted):
+        lab.run("e0001", stop=stop, watcher=StopAt(stop, 2))
+    (lab.folder / "photos.zip").write_bytes(whole)  # the zip's list, with its checksums, is as it was
+    with pytest.raises(RunError, match=r"images of e0001 that can be read changed since its run began \(num_(train|val) \d+ -> \d+\): put the old"):
+        lab.run("e0001")
 
 
 def test_validation_that_does_not_fit_in_memory_is_told_with_its_own_way_out(lab, monkeypatch):

@@ -12,6 +12,7 @@ from PIL import Image
 from zhurnal.analyze import predictions
 from zhurnal.api import Lab
 from zhurnal.cli import cli
+from zhurnal.core import records
 from zhurnal.core.errors import ZhurnalError
 from zhurnal.train.setup import build
 from zhurnal.train.watch import Silent
@@ -67,6 +68,7 @@ def test_files_are_read_as_in_validation_and_bad_ones_are_named(lab):
     assert all(sum(p for _, p in a.classes) == pytest.approx(1) for a in answers[: len(files)])
     assert [a.problem for a in answers[-2:]] == ["is no JPEG, PNG, BMP, GIF, TIFF, WEBP or PPM image", "No such file or directory"]
     assert network.classify([]) == []
+    assert [len(a.classes) for a in network.classify(files[:2], top=1)] == [1, 1]
 
 
 def test_images_of_another_shape_are_refused(lab):
@@ -91,6 +93,54 @@ def test_a_network_of_ones_own_is_the_one_that_was_trained(lab):
     val = build(lab, lab.experiment("e0001"), 42, download=False, watcher=Silent()).data.val
     found_NK = lab.trained("e0001").probabilities(val.take(torch.arange(len(val)))[0])
     assert found_NK.argmax(1).tolist() == kept.predicted_N.tolist()
+
+
+def test_a_network_that_changed_and_of_which_there_is_no_copy_is_refused(lab, tmp_path):
+    net = "from torch import nn\n\nclass Net(nn.Module):\n    def __init__(self, image, num_classes):\n        super().__init__()\n"
+    net += "        self.layer = nn.Linear(64, num_classes)\n\n    def forward(self, x):\n        return self.layer(x.flatten(1))\n"
+    (tmp_path / "far.py").write_text(net)
+    lab.new({**QUICK, "train.epochs": 1, "model": f"{tmp_path / 'far.py'}:Net"})
+    run = lab.run("e0001")
+    (tmp_path / "far.py").write_text(net + "\n\nraise SystemExit('edited')\n")
+    assert lab.trained("e0001").classes == tuple("0123456789"), "the copy is asked"
+    (run.folder / "sources" / "far.py").unlink()
+    with pytest.raises(ZhurnalError, match=r"far.py:Net changed since e0001 was trained with it, and no copy of it is in .*: put it back"):
+        lab.trained("e0001")
+
+
+def test_what_a_network_draws_beside_its_weights_is_drawn_again(lab):
+    net = "import torch\nfrom torch import nn\n\nclass Net(nn.Module):\n    def __init__(self, image, num_classes):\n        super().__init__()\n"
+    net += "        self.order = torch.randperm(64)\n        self.layer = nn.Linear(64, num_classes)\n\n"
+    net += "    def forward(self, x):\n        return self.layer(x.flatten(1)[:, self.order])\n"
+    (lab.folder / "net.py").write_text(net)
+    lab.new({**QUICK, "model": "net.py:Net"})
+    kept = predictions.read(lab.run("e0001"))
+    val = build(lab, lab.experiment("e0001"), 42, download=False, watcher=Silent()).data.val
+    assert lab.trained("e0001").probabilities(val.take(torch.arange(len(val)))[0]).argmax(1).tolist() == kept.predicted_N.tolist()
+
+
+def test_the_weights_that_the_end_of_a_run_names_are_taken(lab):
+    lab.new(QUICK)
+    run = lab.run("e0001")
+    other = run.end["best_epoch"] % 3 + 1  # as where the best weights were lost, and another epoch is the best of those that came
+    (best,) = (run.folder / "checkpoints").glob("best-*.pth")
+    for path in (best, best.with_suffix(".sha256")):
+        path.rename(path.with_name(f"best-{other:05d}{path.suffix}"))
+    lines = (run.folder / "record.jsonl").read_bytes().splitlines(keepends=True)
+    end = json.loads(lines[-1])
+    end.pop("crc")
+    (run.folder / "record.jsonl").write_bytes(b"".join(lines[:-1]) + records.encode(end | {"best_epoch": other, "best_val_acc": 0.25}))
+    assert (lab.trained("e0001").epoch, lab.trained("e0001").val_acc) == (other, 0.25)
+
+
+def test_a_run_without_its_settings_is_told(lab):
+    lab.new({**QUICK, "train.epochs": 1})
+    run = lab.run("e0001")
+    for damage in (b"{", b'{"settings": {"data": "x"}, "data": {"fingerprint": "x"}}'):
+        (run.folder / "effective.json").write_bytes(damage)
+        assert not Lab(lab.folder).runs("e0001")[0].on_test
+        with pytest.raises(ZhurnalError, match=r"effective.json is missing or damaged"):
+            lab.trained("e0001")
 
 
 def test_the_best_seed_is_asked_or_the_one_that_is_named(lab):
