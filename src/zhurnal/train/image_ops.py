@@ -66,15 +66,20 @@ def copy_windows(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tup
 
     All images are one run of bytes, and a row of a window is `size[1]` of them that begin anywhere in it.
     """
-    num, channels, height, width = images_NCHW.shape
+    num, channels, _, width = images_NCHW.shape
     if not num:
         return images_NCHW.new_empty((0, channels, *size))
+    return _copy_rows(images_NCHW, tops_N.numpy() * width + lefts_N.numpy(), size)
+
+
+def _copy_rows(images_NCHW: Tensor, corners_N: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Return windows whose first pixel is so many bytes from that of their image; rows that would leave memory begin at its end that is nearest."""
+    num, channels, height, width = images_NCHW.shape
     pixels = images_NCHW.contiguous().view(-1)
     runs = pixels.as_strided((len(pixels) - size[1] + 1, size[1]), (1, 1))  # overlapping: each begins one byte after the one before
-    corners_N = np.arange(num) * (channels * height * width) + tops_N.numpy() * width + lefts_N.numpy()
     rows_CH = np.arange(channels)[:, None] * (height * width) + np.arange(size[0]) * width
-    starts = torch.from_numpy((corners_N[:, None] + rows_CH.ravel()).ravel())
-    return runs.index_select(0, starts).view(num, channels, *size)
+    starts = (np.arange(num) * (channels * height * width) + corners_N)[:, None] + rows_CH.ravel()
+    return runs.index_select(0, torch.from_numpy(starts.ravel().clip(0, len(runs) - 1))).view(num, channels, *size)
 
 
 def gather_windows(images_NCHW: Tensor, tops_N: Tensor, lefts_N: Tensor, size: tuple[int, int]) -> Tensor:
@@ -90,16 +95,12 @@ def shift(images_NCHW: Tensor, downs_N: Tensor, rights_N: Tensor, most: tuple[in
     """Return each image moved by so many pixels down and to the right (int64, below 0 for up and left), black where it comes from outside.
 
     `most` is the largest move down or up, and that to either side. The same as a window of the image padded with black, which a processor makes in
-    half the time: rows are copied from where they would begin, and what of them belongs to the row before or behind is covered.
+    less time and memory: rows are copied from where they would begin, and what of them belongs to the row before or behind is covered.
     """
-    num, channels, height, width = images_NCHW.shape
+    num, _, height, width = images_NCHW.shape
     if images_NCHW.device.type != "cpu" or not num or most[0] >= height or most[1] >= width:
         return crop(pad(images_NCHW, *most), most[0] - downs_N, most[1] - rights_N, (height, width))
-    pixels = images_NCHW.contiguous().view(-1)
-    runs = pixels.as_strided((len(pixels) - width + 1, width), (1, 1))  # overlapping: each begins one byte after the one before
-    corners_N = np.arange(num) * (channels * height * width) - downs_N.numpy() * width - rights_N.numpy()
-    starts = (corners_N[:, None] + np.arange(channels * height) * width).ravel().clip(0, len(runs) - 1)
-    moved_NCHW = runs.index_select(0, torch.from_numpy(starts)).view(num, channels, height, width)
+    moved_NCHW = _copy_rows(images_NCHW, -downs_N.numpy() * width - rights_N.numpy(), (height, width))
     # two rows would begin before the first pixel, or end behind the last
     down, right = int(downs_N[0]), int(rights_N[0])
     if down >= 0 and right > 0:
